@@ -1,0 +1,402 @@
+"""The study: everything that a researcher decides, in frozen parts that are validated where they are read."""
+
+import difflib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+
+
+class StudyError(ValueError):
+    """Bad input, found before any compute is spent. The message names the field, the value and the fix."""
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True, allow_inf_nan=False
+    )
+
+
+class ModelConfig(Part):
+    """One decoder-only transformer."""
+
+    layers: Annotated[int, Field(ge=1)]
+    """Transformer blocks."""
+    width: Annotated[int, Field(ge=1)]
+    """Size of the residual stream."""
+    heads: Annotated[int, Field(ge=1)]
+    """Query heads; width / heads is the size of one head."""
+    kv_heads: Annotated[int, Field(ge=1)]
+    """Key and value heads; each serves heads / kv_heads query heads."""
+    ffn_width: Annotated[int, Field(ge=1)]
+    """Hidden size of the feed-forward."""
+    vocabulary: Annotated[int, Field(ge=2)]
+    """Tokens in the vocabulary, special ones included."""
+    sequence_length: Annotated[int, Field(ge=2)]
+    """Tokens that one training sequence predicts."""
+    feed_forward: Literal["swiglu", "gelu", "relu2"] = "swiglu"
+    """The feed-forward's activation: SwiGLU, GELU or squared ReLU."""
+    positions: Literal["rotary", "learned", "none"] = "rotary"
+    """How a token knows its place."""
+    qk_norm: bool = True
+    """RMSNorm on queries and keys, per head."""
+    tied_head: bool = False
+    """The output head is the transpose of the token embedding."""
+    layer_loop: Literal["auto", "scan", "unroll"] = "auto"
+    """Scan keeps compile time flat in depth; unrolled is faster when shallow. auto scans above 6 layers."""
+
+    @model_validator(mode="after")
+    def _divisible(self) -> "ModelConfig":
+        if self.width % self.heads:
+            raise ValueError(
+                f"width is {self.width}, not divisible by {self.heads} heads; "
+                f"use {nearest_multiples(self.width, self.heads)}"
+            )
+        if self.heads % self.kv_heads:
+            raise ValueError(f"heads is {self.heads}, not divisible by {self.kv_heads} kv_heads")
+        if self.positions == "rotary" and self.head_width % 2:
+            raise ValueError(f"head width is {self.head_width}; rotary positions need an even one")
+        return self
+
+    @property
+    def head_width(self) -> int:
+        return self.width // self.heads
+
+    @property
+    def scanned(self) -> bool:
+        """Whether the layers are scanned: as asked, or above 6 layers under `auto`."""
+        return self.layer_loop == "scan" or (self.layer_loop == "auto" and self.layers > 6)
+
+
+class DataConfig(Part):
+    """The text, and what of it is held out."""
+
+    corpus: str = "stdlib"
+    """`stdlib` (the source files of the running Python's standard library), or a file, a folder or a glob."""
+    text_field: str | None = None
+    """For JSON lines: the field that holds a document's text."""
+    tokenizer: Literal["bytes"] = "bytes"
+    """UTF-8 bytes (256) and an end-of-document token."""
+    validation_tokens: Annotated[int, Field(ge=1)] = 200_000
+    """Tokens held out at least; whole documents, never in training."""
+    bad_encoding: Literal["refuse", "skip"] = "refuse"
+    """What to do with a file that is not UTF-8."""
+
+
+class FamilyConfig(Part):
+    """The rule that makes a ModelConfig for each width."""
+
+    layers: Annotated[int, Field(ge=1)] = 2
+    """Layers at training.reference_width."""
+    depth_exponent: Annotated[float, Field(ge=0, le=2)] = 0.0
+    """layers(width) = layers x (width / reference_width)^depth_exponent, rounded, at least 1."""
+    head_width: Annotated[int, Field(ge=1)] = 16
+    """Size of one attention head; width must be a multiple of it."""
+    queries_per_kv_head: Annotated[int, Field(ge=1)] = 1
+    """Query heads that share one key and value head."""
+    ffn_ratio: Annotated[float, Field(gt=0)] = 2.75
+    """ffn_width = ffn_ratio x width, rounded up to a multiple of 8."""
+    feed_forward: Literal["swiglu", "gelu", "relu2"] = "swiglu"
+    """SwiGLU, GELU or squared ReLU."""
+    positions: Literal["rotary", "learned", "none"] = "rotary"
+    """How a token knows its place."""
+    qk_norm: bool = True
+    """RMSNorm on queries and keys, per head."""
+    tied_head: bool = False
+    """The output head is the transpose of the token embedding."""
+    sequence_length: Annotated[int, Field(ge=2)] = 128
+    """Tokens that one training sequence predicts."""
+    layer_loop: Literal["auto", "scan", "unroll"] = "auto"
+    """Scan or unroll the layers; auto scans above 6."""
+
+
+class TrainingConfig(Part):
+    """How a model of any width is trained: WSD trunk, a decay branched off at each horizon."""
+
+    reference_width: Annotated[int, Field(ge=1)] = 64
+    """The width at which the learning rate and batch size below were tuned."""
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-3
+    """Peak learning rate at the reference width."""
+    learning_rate_exponent: float = -0.5
+    """rate(width) = learning_rate x (width / reference_width)^learning_rate_exponent."""
+    batch_tokens: Annotated[int, Field(ge=1)] = 1024
+    """Tokens an optimiser step at the reference width; rounded to whole sequences."""
+    batch_exponent: float = 0.0
+    """batch(width) = batch_tokens x (width / reference_width)^batch_exponent. Never depends on the final D."""
+    warmup_tokens: Annotated[int, Field(ge=0)] = 16_384
+    """Tokens of linear warm-up: at most a tenth of a trajectory's shortest horizon."""
+    decay_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Share of a horizon that its decay takes."""
+    decay_shape: Literal["linear", "1-sqrt"] = "1-sqrt"
+    """The decay's form, from the peak rate to zero."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.1
+    """Decoupled weight decay of matrices, times the learning rate."""
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """AdamW's first-moment decay."""
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    """AdamW's second-moment decay."""
+    epsilon: Annotated[float, Field(gt=0)] = 1e-8
+    """AdamW's epsilon."""
+    gradient_clip: Annotated[float, Field(gt=0)] = 1.0
+    """Largest global norm of the gradient."""
+    minimum_steps: Annotated[int, Field(ge=1)] = 300
+    """A horizon of fewer optimiser steps is refused: such cells bend the fit."""
+    minimum_decay_steps: Annotated[int, Field(ge=1)] = 50
+    """A decay of fewer optimiser steps is refused."""
+    steps_per_dispatch: Annotated[int, Field(ge=1)] = 64
+    """Optimiser steps that one call of the compiled program takes. Does not change results."""
+    divergence_factor: Annotated[float, Field(gt=1)] = 1.5
+    """A training loss above this multiple of ln(vocabulary), or NaN, ends a trajectory as diverged."""
+
+
+class CheckpointConfig(Part):
+    """When checkpoints are written and which are kept."""
+
+    every_seconds: Annotated[float, Field(gt=0)] = 60.0
+    """Time between two checkpoints of a running trajectory; each fork is checkpointed too."""
+    keep_forks: Literal["last", "all"] = "last"
+    """Forks of the trunk to keep once their horizon is committed; the last one lets a study be extended."""
+
+
+class SweepConfig(Part):
+    """Which sizes, which budgets, which seeds."""
+
+    design: Literal["isoflop"] = "isoflop"
+    """At each budget, several sizes around the expected optimum."""
+    budgets: Annotated[tuple[float, ...], Field(min_length=1)] = (3e10, 8e10, 2e11, 5e11)
+    """Compute budgets in FLOPs, under accounting.flops."""
+    widths: Annotated[tuple[int, ...], Field(min_length=1)] = (16, 32, 48, 64, 80, 96, 128)
+    """The sizes, as widths of the family."""
+    sizes_per_budget: Annotated[int, Field(ge=1)] = 5
+    """Sizes trained at each budget: those nearest to expected_tokens_per_param."""
+    expected_tokens_per_param: Annotated[float, Field(gt=0)] = 20.0
+    """Where the optimum is expected at the smallest budget; centres the first window of sizes."""
+    expected_exponent: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Expected growth of the best size with compute, N* ~ C^exponent; moves the window from budget to budget."""
+    replicate_widths: tuple[int, ...] = ()
+    """Sizes that are trained with several seeds, so that run-to-run noise is measured."""
+    replicate_budgets: Annotated[int, Field(ge=1)] = 2
+    """How many of a replicated size's lowest budgets the extra seeds cover."""
+    replicate_seeds: Annotated[int, Field(ge=1)] = 3
+    """Seeds at each replicated size, the first one included."""
+
+    @field_validator("budgets", "widths", "replicate_widths")
+    @classmethod
+    def _distinct(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        if any(value <= 0 for value in values):
+            raise ValueError(f"is {list(values)}; every entry must be positive")
+        if len(set(values)) != len(values):
+            raise ValueError(f"is {list(values)}; an entry appears twice")
+        return tuple(sorted(values))
+
+    @model_validator(mode="after")
+    def _enough(self) -> "SweepConfig":
+        if len(self.widths) < 2:
+            raise ValueError(
+                f"widths is {list(self.widths)}: a design with a single size cannot show how loss depends "
+                "on size; give at least 2 (7 or more for intervals worth trusting)"
+            )
+        unknown = sorted(set(self.replicate_widths) - set(self.widths))
+        if unknown:
+            raise ValueError(f"replicate_widths has {unknown}, not among widths {list(self.widths)}")
+        return self
+
+
+class AccountingConfig(Part):
+    """One convention of N and one of C; plan, fit, answer and check all use it."""
+
+    params: Literal["with_embeddings", "without_embeddings"] = "with_embeddings"
+    """N counts every parameter, or leaves out embeddings and an untied head (Kaplan 2020)."""
+    flops: Literal["exact", "6N", "6N_non_embedding"] = "exact"
+    """C per token: every matrix product, 6 N (Hoffmann 2022), or 6 N without embeddings (Kaplan 2020)."""
+
+
+class LawsConfig(Part):
+    """How the laws are fitted and what they are asked."""
+
+    delta: Annotated[float, Field(gt=0)] = 1e-3
+    """Huber threshold on residuals of ln L."""
+    resamples: Annotated[int, Field(ge=20)] = 1000
+    """Resamples behind every interval."""
+    level: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    """Level of every interval."""
+    answer_multiples: Annotated[tuple[float, ...], Field(min_length=1)] = (1.0, 10.0, 100.0, 1000.0)
+    """Budgets to answer for, in multiples of the largest fitted budget."""
+
+
+class CheckConfig(Part):
+    """A larger model that the fit never sees, predicted before it is trained."""
+
+    enabled: bool = True
+    """Train the check."""
+    budget_multiple: Annotated[float, Field(gt=1)] = 4.0
+    """The check's budget in multiples of the largest fitted one; at least this much is spent."""
+    seeds: Annotated[int, Field(ge=1)] = 2
+    """Seeds of the check, trained side by side."""
+
+
+class EngineConfig(Part):
+    """What runs the jobs. Never part of a trajectory's identity."""
+
+    kind: Literal["local"] = "local"
+    """Processes on this machine, each pinned to one core."""
+    processes: Annotated[int, Field(ge=1)] | None = None
+    """Jobs side by side; one for each core that this process may use when not given."""
+    expected_flops_per_second: Annotated[float, Field(gt=0)] = 2e10
+    """Speed of one process, for the plan's expected time before anything was measured."""
+    compilation_cache: str | None = "~/.cache/scaling/compiled"
+    """Folder of JAX's persistent compilation cache; null turns it off."""
+    retries: Annotated[int, Field(ge=0)] = 2
+    """How often a job that crashed is started again in one run."""
+
+
+class Study(Part):
+    """Everything that a researcher decides."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=64)]
+    """Names the run directory: runs/<name>."""
+    seed: Annotated[int, Field(ge=0, lt=2**31 - 1000)] = 0
+    """Seed of everything: initial weights, data order, the held-out split, resampling."""
+    data: DataConfig = DataConfig()
+    """The text."""
+    family: FamilyConfig = FamilyConfig()
+    """From a width to a model."""
+    training: TrainingConfig = TrainingConfig()
+    """From a model to a trained one."""
+    sweep: SweepConfig = SweepConfig()
+    """Sizes, budgets, seeds."""
+    accounting: AccountingConfig = AccountingConfig()
+    """How N and C are counted."""
+    laws: LawsConfig = LawsConfig()
+    """Fits and answers."""
+    check: CheckConfig = CheckConfig()
+    """The held-out larger model."""
+    checkpoints: CheckpointConfig = CheckpointConfig()
+    """What is saved while training."""
+    engine: EngineConfig = EngineConfig()
+    """What runs the jobs."""
+
+    @model_validator(mode="after")
+    def _widths_fit_heads(self) -> "Study":
+        for width in self.sweep.widths:
+            if width % self.family.head_width:
+                raise ValueError(
+                    f"sweep.widths has {width}, not divisible by family.head_width {self.family.head_width}; "
+                    f"use {nearest_multiples(width, self.family.head_width)}"
+                )
+            heads = width // self.family.head_width
+            if heads % self.family.queries_per_kv_head:
+                raise ValueError(
+                    f"sweep.widths has {width}, that is {heads} heads, not divisible by "
+                    f"family.queries_per_kv_head {self.family.queries_per_kv_head}"
+                )
+        if self.training.batch_tokens < self.family.sequence_length:
+            raise ValueError(
+                f"training.batch_tokens is {self.training.batch_tokens}, less than one sequence of "
+                f"{self.family.sequence_length} tokens"
+            )
+        return self
+
+
+def nearest_multiples(value: int, factor: int) -> str:
+    """The multiples of `factor` on either side of `value`, as words for an error message."""
+    below = value // factor * factor
+    return f"{below} or {below + factor}" if below else f"{factor}"
+
+
+def load_study(path: str | Path) -> Study:
+    """Read a study from a YAML file.
+
+    Raises:
+      StudyError: the file is missing, is not YAML, or does not describe a study.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise StudyError(f"study: {path} does not exist{_nearby(path)}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(f"study: {path} cannot be read: {error}") from None
+    try:
+        raw = yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise StudyError(f"study: {path} is not YAML: {error}") from None
+    if not isinstance(raw, Mapping):
+        raise StudyError(f"study: {path} holds {type(raw).__name__}, not a mapping of fields")
+    return parse_study(raw, source=str(path))
+
+
+def parse_study(raw: Mapping[str, Any], source: str = "study") -> Study:
+    """A Study from plain data; StudyError names each wrong field, its value and what is allowed."""
+    try:
+        return Study.model_validate(raw)
+    except ValidationError as error:
+        raise StudyError(f"{source}: {explain(error, Study)}") from None
+
+
+def dump_study(study: Study) -> str:
+    """The study as YAML, every field written out; `parse_study` reads it back unchanged."""
+    return yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False)
+
+
+def explain(error: ValidationError, root: type[BaseModel]) -> str:
+    """Pydantic's complaint in one line a field: dotted name, value, what is allowed, nearest right name."""
+    return "\n".join(_explain_one(item, root) for item in error.errors(include_url=False))
+
+
+def _explain_one(item: ErrorDetails, root: type[BaseModel]) -> str:
+    dotted = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        fields = _fields_at(item["loc"][:-1], root)
+        close = difflib.get_close_matches(str(item["loc"][-1]), fields, n=1, cutoff=0.5)
+        hint = f"did you mean {close[0]}?" if close else f"fields there: {', '.join(fields)}"
+        return f"{dotted} is not a field; {hint}"
+    message = re.sub(r"^Value error, ", "", item["msg"])
+    if item["type"] == "missing":
+        return f"{dotted} is missing; give it a value"
+    if item["type"] == "value_error":
+        prefix = f"{dotted}." if dotted and not message.startswith("is ") else f"{dotted} " if dotted else ""
+        return prefix + message
+    return f"{dotted} is {item['input']!r}; {message[0].lower()}{message[1:]}"
+
+
+def _fields_at(location: tuple[int | str, ...], root: type[BaseModel]) -> list[str]:
+    model: Any = root
+    for part in location:
+        model = model.model_fields[part].annotation
+    return list(model.model_fields)
+
+
+def _nearby(path: Path) -> str:
+    if not path.parent.is_dir():
+        return ""
+    names = [other.name for other in path.parent.glob("*.y*ml")]
+    close = difflib.get_close_matches(path.name, names, n=1, cutoff=0.4)
+    return f"; did you mean {path.parent / close[0]}?" if close else ""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 reads 3e10 as text; here it is a number, as YAML 1.2 and every reader take it. Duplicate keys are refused."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key} appears twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: list(rules) for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:[0-9][0-9_]*)(?:\.[0-9_]*)?[eE][-+]?[0-9]+$"),
+    list("-+0123456789"),
+)

@@ -1,0 +1,44 @@
+"""The study, its parts, and how it is read."""
+
+from scaling.config.overrides import fields, override
+from scaling.config.reading import StudyError, dump_study, explain, load_study, parse_study, parse_yaml, read_study
+from scaling.config.study import (
+    AccountingConfig,
+    CheckConfig,
+    CheckpointConfig,
+    DataConfig,
+    EngineConfig,
+    FamilyConfig,
+    LawsConfig,
+    ModelConfig,
+    Part,
+    Study,
+    SweepConfig,
+    TrainingConfig,
+    nearest_multiples,
+)
+
+__all__ = [
+    "AccountingConfig",
+    "CheckConfig",
+    "CheckpointConfig",
+    "DataConfig",
+    "EngineConfig",
+    "FamilyConfig",
+    "LawsConfig",
+    "ModelConfig",
+    "Part",
+    "Study",
+    "StudyError",
+    "SweepConfig",
+    "TrainingConfig",
+    "dump_study",
+    "explain",
+    "fields",
+    "load_study",
+    "nearest_multiples",
+    "override",
+    "parse_study",
+    "parse_yaml",
+    "read_study",
+]

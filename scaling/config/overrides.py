@@ -1,0 +1,74 @@
+"""Fields of the study on the command line: `--training.learning-rate 3e-3` is `training: {learning_rate: 3e-3}`.
+
+The value is read as YAML and checked by the same models as the file, so that both give the same errors.
+"""
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from scaling.config.reading import StudyError, parse_yaml
+from scaling.config.study import Study
+
+
+def override(raw: Mapping[str, Any], arguments: Sequence[str]) -> dict[str, Any]:
+    """`raw` with each `--dotted.field value ...` in its place; several values make a list.
+
+    Raises:
+      StudyError: an argument that is not an option, or an option without a value.
+    """
+    changed = copy.deepcopy(dict(raw))
+    for option, values in _options(arguments):
+        *parents, leaf = option.replace("-", "_").split(".")
+        part = changed
+        for parent in parents:
+            part = part.setdefault(parent, {})
+            if not isinstance(part, dict):
+                raise StudyError(f"--{option}: {parent} is {part!r} in the study, not a part with fields")
+        scalar = len(values) == 1 and (isinstance(values[0], list) or not _is_sequence(parents, leaf))
+        part[leaf] = values[0] if scalar else values
+    return changed
+
+
+def fields(model: type[BaseModel] = Study, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """(dotted option name, field) of every field that can be overridden."""
+    for name, field in model.model_fields.items():
+        option = f"{prefix}{name.replace('_', '-')}"
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from fields(field.annotation, f"{option}.")
+        else:
+            yield option, field
+
+
+def _options(arguments: Sequence[str]) -> Iterator[tuple[str, list[Any]]]:
+    option: str | None = None
+    values: list[Any] = []
+    for argument in arguments:
+        if argument.startswith("--"):
+            if option is not None:
+                yield _with_values(option, values)
+            option, _, attached = argument[2:].partition("=")
+            values = [parse_yaml(attached, f"--{option}")] if attached else []
+        elif option is None:
+            raise StudyError(
+                f"{argument!r} is not an option; give fields of the study as --training.learning-rate 3e-3"
+            )
+        else:
+            values.append(parse_yaml(argument, f"--{option}"))
+    if option is not None:
+        yield _with_values(option, values)
+
+
+def _with_values(option: str, values: list[Any]) -> tuple[str, list[Any]]:
+    if not values:
+        raise StudyError(f"--{option} has no value; give one, as in --training.learning-rate 3e-3")
+    return option, values
+
+
+def _is_sequence(parents: Sequence[str], leaf: str) -> bool:
+    dotted = ".".join([*parents, leaf]).replace("_", "-")
+    field = dict(fields()).get(dotted)
+    return field is not None and "tuple" in str(field.annotation)

@@ -1,0 +1,47 @@
+"""Data: from text to batches that are a pure function of (seed, step). Each name loads when first used."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scaling.data.corpora import Corpus, Document, read_corpus
+    from scaling.data.held_out import EvaluationBatches, Scored
+    from scaling.data.pipeline import TrainingBatches
+    from scaling.data.tokenized import Summary, Tokens, epochs, load, prepare, save
+    from scaling.data.tokenizers import ByteTokenizer, Tokenizer, tokenizer_for
+
+__all__ = [
+    "ByteTokenizer",
+    "Corpus",
+    "Document",
+    "EvaluationBatches",
+    "Scored",
+    "Summary",
+    "Tokenizer",
+    "Tokens",
+    "TrainingBatches",
+    "epochs",
+    "load",
+    "prepare",
+    "read_corpus",
+    "save",
+    "tokenizer_for",
+]
+_HOMES = {
+    "corpora": ("Corpus", "Document", "read_corpus"),
+    "held_out": ("EvaluationBatches", "Scored"),
+    "pipeline": ("TrainingBatches",),
+    "tokenized": ("Summary", "Tokens", "epochs", "load", "prepare", "save"),
+    "tokenizers": ("ByteTokenizer", "Tokenizer", "tokenizer_for"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"scaling.data.{home}"), name)
+    raise AttributeError(f"module 'scaling.data' has no attribute {name!r}; it has {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,0 +1,92 @@
+"""Held-out batches: fixed shapes, every held-out token once, and a mean with its error by document. No Grain.
+
+M batches of B sequences, L sequence length, J documents.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scaling.config import StudyError
+from scaling.data.tokenizers import TokenArray
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A mean over all held-out tokens, in nats a token, and its standard error clustered by document."""
+
+    mean: float
+    standard_error: float
+
+
+class EvaluationBatches:
+    """All held-out tokens as fixed-shape batches: each but the stream's first is a target exactly once.
+
+    Windows are contiguous and run over document ends, as in training: the first tokens of a window are
+    predicted from a short context, those of a document from the end of the document before it.
+    """
+
+    def __init__(
+        self,
+        validation: TokenArray,
+        validation_documents: NDArray[np.int64],
+        sequences: int,
+        sequence_length: int,
+    ):
+        """Cut the held-out stream into M batches.
+
+        Args:
+          validation: [tokens], the held-out stream.
+          validation_documents: [documents + 1] offsets of the documents in it.
+          sequences: B, sequences a batch.
+          sequence_length: L, tokens that a sequence predicts.
+
+        Raises:
+          StudyError: there are not two tokens to evaluate on.
+        """
+        targets = len(validation) - 1
+        if targets < 1:
+            raise StudyError(f"data.validation_tokens gave {len(validation)} held-out token(s); 2 is the least")
+        windows = -(-targets // sequence_length)
+        batches = -(-windows // sequences)
+        places_WL = np.arange(batches * sequences)[:, None] * sequence_length + np.arange(sequence_length + 1)
+        real_WL = places_WL[:, 1:] <= targets
+        clipped_WL = np.minimum(places_WL, targets)
+        shape = (batches, sequences, -1)
+        self.document_count = len(validation_documents) - 1
+        self.target_count = targets
+        self.tokens: NDArray[np.int32] = validation[clipped_WL].astype(np.int32).reshape(shape)
+        """[M, B, L + 1]: inputs [..., :-1], targets [..., 1:]."""
+        self.mask: NDArray[np.float32] = real_WL.astype(np.float32).reshape(shape)
+        """[M, B, L]: 1 where the target is a held-out token, 0 for padding."""
+        owner_WL = np.searchsorted(validation_documents, clipped_WL[:, 1:], side="right") - 1
+        self.documents: NDArray[np.int32] = owner_WL.astype(np.int32).reshape(shape)
+        """[M, B, L]: the document that each target belongs to; where mask is 0 it means nothing."""
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def score(self, nats: NDArray[np.floating]) -> Scored:
+        """Mean of token losses and its standard error, documents being the independent units.
+
+            mean = sum_d s_d / sum_d n_d,   se^2 = J / (J - 1) * sum_d (s_d - mean n_d)^2 / (sum_d n_d)^2
+
+        s_d is document d's summed loss, n_d its tokens, J the number of documents: the linearised variance of
+        a ratio of means, documents being the sample (Cochran, Sampling Techniques, 1977, section 2.11).
+        The standard error of a single document is unknown: inf.
+
+        Args:
+          nats: [M, B, L], the loss of each target; where mask is 0 it is ignored, NaN included.
+        """
+        real = self.mask > 0
+        owners = self.documents[real]
+        sums = np.bincount(owners, weights=nats[real].astype(np.float64), minlength=self.document_count)
+        counts = np.bincount(owners, minlength=self.document_count)
+        mean = sums.sum() / counts.sum()
+        units = int(np.count_nonzero(counts))
+        if units < 2:
+            return Scored(float(mean), float("inf"))
+        residuals = sums - mean * counts
+        variance = units / (units - 1) * np.sum(residuals**2) / counts.sum() ** 2
+        return Scored(float(mean), float(np.sqrt(variance)))

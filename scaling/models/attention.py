@@ -1,0 +1,54 @@
+"""Multi-head causal self-attention with grouped key and value heads.
+
+Dimensions: B sequences, T queries, S keys, W width, H query heads, J kv heads, G queries a kv head, K size of a head.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from scaling.config import ModelConfig
+from scaling.models.layers import RMSNorm, rotate
+from scaling.models.parameterization import Declaration, declare
+
+
+class Attention(nnx.Module):
+    """softmax(q k^T / sqrt(K) + causal mask) v (Vaswani 2017; grouped heads: Ainslie 2023; QK-norm: Henry 2020).
+
+    Scores are computed over the full square of the sequence and masked: `accounting` counts them so.
+    """
+
+    def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
+        width, head = config.width, config.head_width
+        queries, keys = config.heads * head, config.kv_heads * head
+        into = Declaration("hidden", width, queries, ("width", "heads"))
+        into_kv = Declaration("hidden", width, keys, ("width", "kv_heads"))
+        self.query = declare(rngs.params, (width, queries), into)
+        self.key = declare(rngs.params, (width, keys), into_kv)
+        self.value = declare(rngs.params, (width, keys), into_kv)
+        self.out = declare(rngs.params, (queries, width), Declaration("hidden", queries, width, ("heads", "width")))
+        self.query_norm = RMSNorm(head, "head", rngs) if config.qk_norm else None
+        self.key_norm = RMSNorm(head, "head", rngs) if config.qk_norm else None
+        self.kv_heads, self.head_width = config.kv_heads, head
+        self.rotary = config.positions == "rotary"
+
+    def __call__(self, x_BTW: jax.Array) -> jax.Array:
+        batch, tokens, _ = x_BTW.shape
+        q_BHTK = self._split(x_BTW @ self.query[...])
+        k_BJSK = self._split(x_BTW @ self.key[...])
+        v_BJSK = self._split(x_BTW @ self.value[...])
+        if self.query_norm is not None and self.key_norm is not None:
+            q_BHTK, k_BJSK = self.query_norm(q_BHTK), self.key_norm(k_BJSK)
+        if self.rotary:
+            q_BHTK, k_BJSK = rotate(q_BHTK), rotate(k_BJSK)
+        q_BJGTK = q_BHTK.reshape(batch, self.kv_heads, -1, tokens, self.head_width)
+        scores_BJGTS = jnp.einsum("BJGTK,BJSK->BJGTS", q_BJGTK * self.head_width**-0.5, k_BJSK)
+        causal_TS = jnp.tril(jnp.ones((tokens, tokens), bool))
+        weights_BJGTS = jax.nn.softmax(jnp.where(causal_TS, scores_BJGTS, -jnp.inf), axis=-1)
+        mixed_BJGTK = jnp.einsum("BJGTS,BJSK->BJGTK", weights_BJGTS, v_BJSK)
+        mixed_BHTK = mixed_BJGTK.reshape(batch, -1, tokens, self.head_width)
+        return mixed_BHTK.transpose(0, 2, 1, 3).reshape(batch, tokens, -1) @ self.out[...]
+
+    def _split(self, x_BTX: jax.Array) -> jax.Array:
+        batch, tokens, _ = x_BTX.shape
+        return x_BTX.reshape(batch, tokens, -1, self.head_width).transpose(0, 2, 1, 3)

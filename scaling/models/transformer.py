@@ -1,0 +1,85 @@
+"""The decoder-only transformer, and its loss.
+
+Dimensions: B sequences, T tokens, W width, V vocabulary.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from scaling.config import ModelConfig
+from scaling.models.attention import Attention
+from scaling.models.layers import FeedForward, RMSNorm
+from scaling.models.parameterization import Declaration, declare
+
+
+class Block(nnx.Module):
+    """x + attention(norm(x)), then x + feed_forward(norm(x)) (pre-norm, Xiong 2020)."""
+
+    def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
+        self.attention_norm = RMSNorm(config.width, "width", rngs)
+        self.attention = Attention(config, rngs)
+        self.feed_forward_norm = RMSNorm(config.width, "width", rngs)
+        self.feed_forward = FeedForward(config, rngs)
+
+    def __call__(self, x_BTW: jax.Array) -> jax.Array:
+        x_BTW = x_BTW + self.attention(self.attention_norm(x_BTW))
+        return x_BTW + self.feed_forward(self.feed_forward_norm(x_BTW))
+
+
+class Transformer(nnx.Module):
+    """Token ids int[B, T] -> logits float32[B, T, V].
+
+    Each layer draws its weights from its own key, so scanned and unrolled models of one seed are the same model.
+    """
+
+    def __init__(self, config: ModelConfig, key: jax.Array):
+        embed_key, layers_key, head_key = jax.random.split(key, 3)
+        rngs = nnx.Rngs(params=embed_key)
+        vocabulary, width = config.vocabulary, config.width
+        self.config = config
+        self.embedding = declare(
+            rngs.params,
+            (vocabulary, width),
+            Declaration("embedding", vocabulary, width, ("vocabulary", "width")),
+        )
+        place = Declaration("position", config.sequence_length, width, ("sequence", "width"))
+        learned = config.positions == "learned"
+        self.position = declare(rngs.params, (config.sequence_length, width), place) if learned else None
+        blocks = [
+            Block(config, nnx.Rngs(params=jax.random.fold_in(layers_key, layer))) for layer in range(config.layers)
+        ]
+        self.blocks = _stacked(blocks) if config.scanned else nnx.List(blocks)
+        self.norm = RMSNorm(width, "width", rngs)
+        score = Declaration("head", width, vocabulary, ("width", "vocabulary"))
+        self.head = None if config.tied_head else declare(lambda: head_key, (width, vocabulary), score)
+
+    def __call__(self, tokens_BT: jax.Array) -> jax.Array:
+        x_BTW = self.embedding[...][tokens_BT]
+        if self.position is not None:
+            x_BTW = x_BTW + self.position[...][: tokens_BT.shape[1]]
+        if isinstance(self.blocks, Block):
+            structure, layers = nnx.split(self.blocks)
+            x_BTW, _ = jax.lax.scan(lambda x, layer: (nnx.merge(structure, layer)(x), None), x_BTW, layers)
+        else:
+            for block in self.blocks:
+                x_BTW = block(x_BTW)
+        head_WV = self.embedding[...].T if self.head is None else self.head[...]
+        return self.norm(x_BTW) @ head_WV
+
+
+def next_token_losses(model: Transformer, tokens_BT: jax.Array) -> jax.Array:
+    """Cross-entropy in nats of each next token: int[B, T + 1] -> float32[B, T]."""
+    return cross_entropy(model(tokens_BT[:, :-1]), tokens_BT[:, 1:])
+
+
+def cross_entropy(logits_BTV: jax.Array, targets_BT: jax.Array) -> jax.Array:
+    """-ln softmax(logits)[target], in nats: float32[B, T]."""
+    target_BT = jnp.take_along_axis(logits_BTV, targets_BT[..., None], axis=-1)[..., 0]
+    return jax.nn.logsumexp(logits_BTV, axis=-1) - target_BT
+
+
+def _stacked(blocks: list[Block]) -> Block:
+    """One Block whose parameters have a leading layer dimension, for `lax.scan`."""
+    structures, states = zip(*(nnx.split(block) for block in blocks), strict=True)
+    return nnx.merge(structures[0], jax.tree.map(lambda *leaves: jnp.stack(leaves), *states))

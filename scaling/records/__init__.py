@@ -1,0 +1,50 @@
+"""Records: what crosses between processes and stays on disk. Plain JSON, committed once. No JAX."""
+
+from scaling.records.atomic import (
+    RecordError,
+    canonical_json,
+    commit_once,
+    content_hash,
+    exclusive,
+    is_disk_full,
+    pretty_json,
+    read_json,
+    replace,
+)
+from scaling.records.directories import RunDirectory, TrajectoryDirectory
+from scaling.records.provenance import provenance
+from scaling.records.schema import (
+    SCHEMA,
+    DataRecord,
+    Horizon,
+    Job,
+    JobSettings,
+    Observation,
+    Recipe,
+    Role,
+    Trajectory,
+)
+
+__all__ = [
+    "SCHEMA",
+    "DataRecord",
+    "Horizon",
+    "Job",
+    "JobSettings",
+    "Observation",
+    "Recipe",
+    "RecordError",
+    "Role",
+    "RunDirectory",
+    "Trajectory",
+    "TrajectoryDirectory",
+    "canonical_json",
+    "commit_once",
+    "content_hash",
+    "exclusive",
+    "is_disk_full",
+    "pretty_json",
+    "provenance",
+    "read_json",
+    "replace",
+]

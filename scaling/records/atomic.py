@@ -1,0 +1,113 @@
+"""Files that are there whole or not at all, plain JSON in them, and locks that end with their process."""
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+class RecordError(RuntimeError):
+    """A record on disk that cannot be read, or that another writer holds. The message names the file."""
+
+
+def canonical_json(value: Any) -> bytes:
+    """Plain data as JSON with sorted keys: equal data gives equal bytes."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def pretty_json(value: Any) -> bytes:
+    """Plain data as JSON for people."""
+    return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
+
+
+def content_hash(value: Any) -> str:
+    """SHA-256 of plain data's canonical JSON, in hexadecimal."""
+    return hashlib.sha256(canonical_json(value)).hexdigest()
+
+
+def commit_once(path: Path, content: bytes) -> bool:
+    """Put `content` at `path` whole or not at all, and never over what is there.
+
+    Returns:
+      True when this call wrote it; False when `path` was already there (and stays as it was).
+    """
+    with _durable_temporary(path, content) as temporary:
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+    _sync_folder(path.parent)
+    return True
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Put `content` at `path` whole or not at all, over what is there: for indices that can be rebuilt."""
+    with _durable_temporary(path, content) as temporary:
+        os.replace(temporary, path)
+    _sync_folder(path.parent)
+
+
+@contextmanager
+def _durable_temporary(path: Path, content: bytes) -> Iterator[Path]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(file.fileno(), 0o644)
+            os.fsync(file.fileno())
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def exclusive(path: Path, *, wait: bool, holder: str) -> Iterator[None]:
+    """Hold the lock file `path` while the block runs; the lock ends with the process, however it ends.
+
+    Raises:
+      RecordError: another process holds it and `wait` is False.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise RecordError(f"{path.parent} is in use by another {holder}; wait for it or end it") from None
+        yield
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error, or what caused it, says that no space is left."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if ("RESOURCE_EXHAUSTED" in str(seen) and "space" in str(seen)) or "No space left" in str(seen):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
+
+
+def read_json(path: Path) -> Any:
+    """A JSON record; RecordError names a file that is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise RecordError(f"{path} is damaged ({error}); remove it to have it made again") from None

@@ -1,0 +1,174 @@
+"""What the records say: frozen pydantic models, one JSON object each."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from scaling.config import AccountingConfig, ModelConfig, Part
+from scaling.records.atomic import content_hash
+
+SCHEMA = 1
+"""Version of every record here; a reader refuses a newer one by name."""
+
+Role = Literal["fit", "check"]
+
+
+class DataRecord(Part):
+    """What was trained on, as it enters a trajectory's identity."""
+
+    fingerprint: str
+    """SHA-256 of the training and validation tokens."""
+    tokenizer: str
+    """The tokeniser and its hash."""
+    train_tokens: int
+    """Unique training tokens."""
+    validation_tokens: int
+    """Held-out tokens."""
+
+
+class Recipe(Part):
+    """One trajectory's resolved training settings: everything that can change its trunk."""
+
+    learning_rate: float
+    sequences: int
+    """Sequences a batch."""
+    warmup_tokens: int
+    weight_decay: float
+    beta1: float
+    beta2: float
+    epsilon: float
+    gradient_clip: float
+    divergence_factor: float
+    seed: int
+    """Of the initial weights and the data order."""
+
+
+class Horizon(Part):
+    """A token budget at which the trunk is annealed and evaluated."""
+
+    tokens: int
+    """D: tokens seen by the annealed model, decay included."""
+    steps: int
+    """Optimiser steps up to D."""
+    decay_steps: int
+    """The last steps of those, in which the rate falls to zero."""
+    decay_shape: Literal["linear", "1-sqrt"]
+    budget: float
+    """The nominal budget in FLOPs that this horizon belongs to."""
+
+    @property
+    def fork_step(self) -> int:
+        """Steps of the trunk before the decay branches off."""
+        return self.steps - self.decay_steps
+
+    @property
+    def name(self) -> str:
+        """File name stem: readable, and unique to the horizon's own settings (the budget is not one of them)."""
+        own = self.model_dump(mode="json", exclude={"budget"})
+        return f"horizon-{self.tokens}-{content_hash(own)[:8]}"
+
+
+class Trajectory(Part):
+    """One model trained with one recipe; its horizons are not part of its identity."""
+
+    model: ModelConfig
+    recipe: Recipe
+    data: DataRecord
+    accounting: AccountingConfig
+    role: Role
+    params: int
+    """N under accounting.params."""
+    flops_per_token: int
+    """Training FLOPs for each token under accounting.flops."""
+    params_with_embeddings: int
+    params_non_embedding: int
+    flops_per_token_exact: int
+    flops_per_token_causal: int
+    horizons: tuple[Horizon, ...]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The settings that change the trunk's result, as plain data."""
+        return {
+            "schema": SCHEMA,
+            "model": self.model.model_dump(mode="json"),
+            "recipe": self.recipe.model_dump(mode="json"),
+            "data": self.data.model_dump(mode="json"),
+        }
+
+    @property
+    def id(self) -> str:
+        """A readable slug and a hash of the identity."""
+        return f"w{self.model.width}-l{self.model.layers}-s{self.recipe.seed}-{content_hash(self.identity)[:10]}"
+
+    @property
+    def batch_tokens(self) -> int:
+        return self.recipe.sequences * self.model.sequence_length
+
+    @property
+    def last_step(self) -> int:
+        return max(horizon.steps for horizon in self.horizons)
+
+    @property
+    def training_flops(self) -> float:
+        """FLOPs that the trajectory takes: the trunk up to its last fork, and every decay."""
+        trunk = max(horizon.fork_step for horizon in self.horizons)
+        steps = trunk + sum(horizon.decay_steps for horizon in self.horizons)
+        return float(steps) * self.batch_tokens * self.flops_per_token
+
+
+class JobSettings(Part):
+    """How a job runs; nothing here may change a result."""
+
+    run_dir: str
+    tokens_dir: str
+    steps_per_dispatch: int
+    checkpoint_seconds: float
+    keep_forks: Literal["last", "all"]
+    compilation_cache: str | None
+
+
+class Job(Part):
+    """What one process group runs: trajectories of one shape, which share one compiled program."""
+
+    schema_version: Literal[1] = 1
+    name: str
+    settings: JobSettings
+    trajectories: Annotated[tuple[Trajectory, ...], Field(min_length=1)]
+
+    @property
+    def training_flops(self) -> float:
+        return sum(trajectory.training_flops for trajectory in self.trajectories)
+
+
+class Observation(Part):
+    """One row of what was learnt: a horizon's N, D, C and loss, under one convention, and where it came from."""
+
+    trajectory: str
+    role: Role
+    seed: int
+    width: int
+    layers: int
+    params: int
+    tokens: int
+    flops: float
+    budget: float
+    loss: float
+    """Mean validation cross-entropy in nats a token."""
+    loss_se: float
+    """Its standard error over held-out documents."""
+    bits_per_byte: float
+    train_loss: float
+    """Mean training loss of the decay's last tenth."""
+    params_convention: str
+    flops_convention: str
+    params_non_embedding: int
+    flops_causal: float
+    unique_tokens: int
+    epochs: float
+    """tokens / unique training tokens."""
+    steps: int
+    decay_steps: int
+    learning_rate: float
+    batch_tokens: int
+    horizon: str

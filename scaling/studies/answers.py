@@ -1,0 +1,58 @@
+"""The laws of a study, and what they answer. A law is fitted again only when its data or settings changed."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from scaling import laws
+from scaling.config import Study
+from scaling.laws import LawFit
+from scaling.planning import cost_table
+from scaling.records import Observation, RunDirectory, content_hash, pretty_json, read_json, replace
+
+MAIN = "chinchilla"
+"""The law that answers and that the check tests."""
+
+
+def table_of(rows: Sequence[Observation]) -> pl.DataFrame:
+    """Observations as a table, one row each, in their fields' names."""
+    return pl.DataFrame([row.model_dump() for row in rows], schema=list(Observation.model_fields), orient="row")
+
+
+def write_observations(directory: RunDirectory, rows: Sequence[Observation]) -> None:
+    """observations.csv: an index of the committed horizons, made anew each time."""
+    replace(directory.observations, table_of(rows).write_csv().encode())
+
+
+def fit_all(study: Study, directory: RunDirectory, rows: Sequence[Observation]) -> dict[str, LawFit]:
+    """Every law of the study, written to laws/<name>.json."""
+    table = table_of([row for row in rows if row.role == "fit"])
+    params, flops = cost_table(study)
+    shared: dict[str, Any] = {
+        "delta": study.laws.delta,
+        "resamples": study.laws.resamples,
+        "level": study.laws.level,
+        "seed": study.seed,
+        "cost": (params, flops),
+    }
+    edge = laws.data_rich_edge(table)
+    wanted: dict[str, tuple[pl.DataFrame, dict[str, Any]]] = {
+        MAIN: (table, {"form": "chinchilla"}),
+        "isoflop": (table, {"form": "isoflop"}),
+        "power": (edge, {"form": "power", "x": "params", "pin": {"E": 0.0}}),
+    }
+    return {name: _fit(directory.laws / f"{name}.json", data, own | shared) for name, (data, own) in wanted.items()}
+
+
+def _fit(path: Path, table: pl.DataFrame, settings: dict[str, Any]) -> LawFit:
+    key = content_hash([hashlib.sha256(table.write_csv().encode()).hexdigest(), repr(sorted(settings.items()))])
+    if path.exists():
+        known = read_json(path)
+        if known.get("made_from") == key:
+            return LawFit.from_json(known["law"])
+    law = laws.fit(table, **settings)
+    replace(path, pretty_json({"made_from": key, "law": law.as_json()}))
+    return law

@@ -1,0 +1,131 @@
+"""The check: a larger model that the fit never saw, predicted first, then trained, then compared.
+
+check/<hash>/prediction.json   committed before training starts; <hash> is that of what it says
+check/<hash>/result.json       prediction and measurement side by side
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scaling.config import Study
+from scaling.laws import LawFit
+from scaling.planning import check_trajectories, cost_table, nearest_width
+from scaling.records import (
+    DataRecord,
+    Observation,
+    RunDirectory,
+    Trajectory,
+    commit_once,
+    content_hash,
+    pretty_json,
+    provenance,
+    replace,
+)
+
+
+@dataclass(frozen=True)
+class Check:
+    """What is predicted, and the trajectories that will tell."""
+
+    trajectories: tuple[Trajectory, ...]
+    prediction: dict[str, Any]
+
+    @property
+    def folder(self) -> str:
+        return content_hash(self.prediction)[:12]
+
+
+def prepare(study: Study, data: DataRecord, law: LawFit, rows: Sequence[Observation]) -> Check:
+    """The check of `law`: at least budget_multiple x the largest fitted budget, at the allocation that it predicts."""
+    budget = study.check.budget_multiple * max(row.budget for row in rows)
+    wanted = law.optimum(flops=budget)
+    width = nearest_width(wanted.params.value, study)
+    trajectories = check_trajectories(study, data, width, budget)
+    first = trajectories[0]
+    tokens = first.horizons[0].tokens
+    flops = float(tokens) * first.flops_per_token
+    predicted = law.predict(params=first.params, tokens=tokens, runs=len(trajectories))
+    prediction = {
+        "law": {"form": law.form, "params": law.params, "data_sha256": law.sha256, "rows": law.rows},
+        "conventions": law.conventions,
+        "budget": budget,
+        "allocation": {
+            "params": wanted.params.value,
+            "tokens": wanted.tokens.value,
+            "note": "compute-optimal under the law; the model below is the nearest of the family",
+        },
+        "model": first.model.model_dump(mode="json"),
+        "params": first.params,
+        "tokens": tokens,
+        "flops": flops,
+        "seeds": [trajectory.recipe.seed for trajectory in trajectories],
+        "trajectories": [trajectory.id for trajectory in trajectories],
+        "loss": predicted.loss,
+        "interval": {
+            "low": predicted.prediction.low,
+            "high": predicted.prediction.high,
+            "level": predicted.prediction.level,
+            "of": f"the mean loss of {len(trajectories)} new runs",
+        },
+        "baselines": baselines(rows, flops),
+    }
+    return Check(trajectories, prediction)
+
+
+def commit(directory: RunDirectory, check: Check) -> Path:
+    """Write the prediction, once, before anything of the check is trained."""
+    path = directory.check / check.folder / "prediction.json"
+    commit_once(path, pretty_json(check.prediction))
+    return path
+
+
+def compare(directory: RunDirectory, check: Check) -> dict[str, Any] | None:
+    """Prediction against measurement, written as result.json; None while a seed has not been measured."""
+    measured = []
+    for trajectory in check.trajectories:
+        measured += [row.loss for row in directory.trajectory(trajectory.id).observations()]
+    if len(measured) < len(check.trajectories):
+        return None
+    loss = float(np.mean(measured))
+    predicted, interval = check.prediction["loss"], check.prediction["interval"]
+    result = {
+        "prediction": check.prediction,
+        "prediction_sha256": content_hash(check.prediction),
+        "measured": {"loss": loss, "losses": measured},
+        "inside": interval["low"] <= loss <= interval["high"],
+        "relative_error": predicted / loss - 1,
+        "half_width": [1 - interval["low"] / predicted, interval["high"] / predicted - 1],
+        "baseline_errors": {name: value / loss - 1 for name, value in check.prediction["baselines"].items()},
+        "provenance": provenance(),
+    }
+    replace(directory.check / check.folder / "result.json", pretty_json(result))
+    return result
+
+
+def baselines(rows: Sequence[Observation], flops: float) -> dict[str, float]:
+    """Two simple answers: the best loss of the largest budget, and a straight line ln L against ln C through the bests."""
+    best: dict[float, Observation] = {}
+    for row in rows:
+        if row.budget not in best or row.loss < best[row.budget].loss:
+            best[row.budget] = row
+    budgets = sorted(best)
+    last = best[budgets[-1]].loss
+    if len(budgets) < 2:
+        return {"best_loss_of_last_budget": last}
+    slope, level = np.polyfit(
+        [math.log(best[budget].flops) for budget in budgets], [math.log(best[budget].loss) for budget in budgets], 1
+    )
+    return {
+        "best_loss_of_last_budget": last,
+        "straight_line_in_logs": math.exp(level + slope * math.log(flops)),
+    }
+
+
+def costs(study: Study) -> tuple[list[int], list[int]]:
+    """(params, flops_per_token) of the study's family: the law engine's C(N)."""
+    return cost_table(study)

@@ -1,0 +1,89 @@
+"""Everything that can be known to be wrong before any compute is spent."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from scaling.config import Study, StudyError, load_study
+from scaling.records import RunDirectory
+
+MUST_MATCH = ("name", "seed", "data", "family", "training", "accounting")
+"""Parts of a study that make a run directory its own. The sweep, laws, check and engine may change later."""
+MAY_DIFFER = {"training": ("steps_per_dispatch",)}
+"""Fields of those parts that change no result."""
+SPARE_BYTES = 64 * 2**20
+"""Room for everything but checkpoints: tokens, metrics, report."""
+
+
+def check_directory(study: Study, root: Path) -> None:
+    """Refuse an output folder that cannot be written, or that belongs to a different study.
+
+    Raises:
+      StudyError: names the folder, and the fields that differ.
+    """
+    if "://" in str(root):
+        raise StudyError(f"--out is {root}; a run directory is a local folder: hard links keep its records whole")
+    directory = RunDirectory(root)
+    if root.exists() and not root.is_dir():
+        raise StudyError(f"--out is {root}, a file; give a folder")
+    parent = next(path for path in (root, *root.absolute().parents) if path.exists())
+    if not _writable(parent):
+        raise StudyError(f"--out is {root}, and {parent} cannot be written; choose another folder")
+    if not directory.study.is_file():
+        if root.is_dir() and any(path.name != ".lock" for path in root.iterdir()):
+            raise StudyError(f"--out is {root}, a folder with other files in it; choose an empty or a new one")
+        return
+    different = differences(load_study(directory.study), study)
+    if different:
+        raise StudyError(
+            f"--out is {root}, which belongs to a different study: {'; '.join(different)}; "
+            "choose another folder, or put the study back as it was"
+        )
+
+
+def check_space(root: Path, checkpoint_bytes: int) -> None:
+    """Refuse a disk without room for the plan's checkpoints.
+
+    Raises:
+      StudyError: says what is needed and what is free.
+    """
+    parent = next(path for path in (root, *root.absolute().parents) if path.exists())
+    free = shutil.disk_usage(parent).free
+    needed = checkpoint_bytes + SPARE_BYTES
+    if free < needed:
+        raise StudyError(
+            f"--out is {root}: the plan needs {needed / 1e6:.0f} MB ({checkpoint_bytes / 1e6:.0f} of them for "
+            f"checkpoints), and {free / 1e6:.0f} MB are free; make room, choose another disk, or keep fewer "
+            "checkpoints (checkpoints.keep_forks: last)"
+        )
+
+
+def differences(there: Study, here: Study) -> list[str]:
+    """Fields that must match and do not: "training.learning_rate is 0.01 there and 0.02 here"."""
+    found: list[str] = []
+    for part in MUST_MATCH:
+        _compare(part, getattr(there, part), getattr(here, part), found)
+    return found
+
+
+def _compare(name: str, there: Any, here: Any, found: list[str]) -> None:
+    if not hasattr(there, "model_fields_set"):
+        if there != here:
+            found.append(f"{name} is {there!r} there and {here!r} here")
+        return
+    for field in type(there).model_fields:
+        if field not in MAY_DIFFER.get(name, ()):
+            _compare(f"{name}.{field}", getattr(there, field), getattr(here, field), found)
+
+
+def _writable(folder: Path) -> bool:
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return False
+    probe = folder / f".scaling-probe-{os.getpid()}"
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,33 @@
+"""Trajectories to observations: jobs for what is left, through the engine, with live progress."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from scaling.config import Study
+from scaling.engines import JobResult, local_engine
+from scaling.planning import jobs
+from scaling.records import JobSettings, RunDirectory, Trajectory
+from scaling.studies.progress import Progress
+
+
+def train(study: Study, directory: RunDirectory, trajectories: Sequence[Trajectory], title: str) -> list[JobResult]:
+    """Train every horizon of `trajectories` that is not committed yet. The engine ends early when the disk is full."""
+    engine = local_engine(study.engine)
+    left = jobs(trajectories, settings_of(study, directory), directory=directory, processes=engine.processes)
+    if not left:
+        return []
+    with Progress(directory, trajectories, title) as progress:
+        return engine.run(left, directory, on_tick=progress.update)
+
+
+def settings_of(study: Study, directory: RunDirectory) -> JobSettings:
+    """How jobs run; nothing in it changes a result."""
+    cache = study.engine.compilation_cache
+    return JobSettings(
+        run_dir=str(directory.root.absolute()),
+        tokens_dir=str(directory.data.absolute()),
+        steps_per_dispatch=study.training.steps_per_dispatch,
+        checkpoint_seconds=study.checkpoints.every_seconds,
+        keep_forks=study.checkpoints.keep_forks,
+        compilation_cache=None if cache is None else str(Path(cache).expanduser()),
+    )

@@ -1,0 +1,148 @@
+"""A job: trajectories of one shape, one after another, in one process that compiles their program once."""
+
+import os
+import time
+from pathlib import Path
+
+import jax
+
+from scaling.data import EvaluationBatches, Tokens, TrainingBatches, epochs, load
+from scaling.records import (
+    Horizon,
+    Job,
+    Observation,
+    RunDirectory,
+    Trajectory,
+    TrajectoryDirectory,
+    commit_once,
+    exclusive,
+    pretty_json,
+    provenance,
+)
+from scaling.training.evaluation import bits_per_byte, evaluate
+from scaling.training.loop import Task, tail_steps, train
+from scaling.training.state import TrainState
+from scaling.training.step import Program, program
+
+EVALUATION_TOKENS = 4096
+"""Tokens of one evaluation batch, at most: so many that a batch is worth a dispatch, so few that logits stay small."""
+
+
+class JobError(RuntimeError):
+    """A job that does not fit the tokens it points to."""
+
+
+def run(job: Job) -> None:
+    """Train every trajectory of `job` to its horizons, from wherever it was left.
+
+    Raises:
+      JobError: the tokens on disk are not those that the trajectories name.
+      OSError: nothing more can be written.
+    """
+    _configure(job.settings.compilation_cache)
+    tokens = load(job.settings.tokens_dir)
+    model = job.trajectories[0].model
+    compiled = program(model)
+    sequences = max(1, EVALUATION_TOKENS // model.sequence_length)
+    held_out = EvaluationBatches(tokens.validation, tokens.validation_documents, sequences, model.sequence_length)
+    for trajectory in job.trajectories:
+        _refuse_mismatch(job, trajectory, tokens)
+        directory = RunDirectory(job.settings.run_dir).trajectory(trajectory.id)
+        with exclusive(directory.lock, wait=True, holder="job"):
+            commit_once(directory.record, _trajectory_record(trajectory))
+            train(_task(job, trajectory, directory, tokens, compiled, held_out))
+
+
+def _task(
+    job: Job,
+    trajectory: Trajectory,
+    directory: TrajectoryDirectory,
+    tokens: Tokens,
+    compiled: Program,
+    held_out: EvaluationBatches,
+) -> Task:
+    batches = TrainingBatches(
+        tokens.train,
+        sequences=trajectory.recipe.sequences,
+        sequence_length=trajectory.model.sequence_length,
+        seed=trajectory.recipe.seed,
+    )
+
+    def commit(horizon: Horizon, state: TrainState) -> None:
+        score = evaluate(compiled, state.params, held_out)
+        tail = float(state.tail_loss) / tail_steps(horizon)
+        row = observe(trajectory, horizon, tokens, score.mean, score.standard_error, tail)
+        commit_horizon(directory, trajectory, horizon, row)
+
+    return Task(trajectory, directory, compiled, batches, job.settings, commit)
+
+
+def _refuse_mismatch(job: Job, trajectory: Trajectory, tokens: Tokens) -> None:
+    first = job.trajectories[0]
+    if trajectory.data != tokens.record:
+        raise JobError(
+            f"{trajectory.id} trains on tokens {trajectory.data.fingerprint[:12]}, but {job.settings.tokens_dir} "
+            f"holds {tokens.record.fingerprint[:12]}; start the study again"
+        )
+    if trajectory.model != first.model:
+        raise JobError(f"{trajectory.id} has another shape than {first.id}; make it a job of its own")
+
+
+def _trajectory_record(trajectory: Trajectory) -> bytes:
+    """Identity and counts; horizons are not part of either, so that budgets can be added later."""
+    record = trajectory.model_dump(mode="json", exclude={"horizons"})
+    return pretty_json(record | {"id": trajectory.id, "provenance": provenance()})
+
+
+def observe(
+    trajectory: Trajectory, horizon: Horizon, tokens: Tokens, loss: float, loss_se: float, train_loss: float
+) -> Observation:
+    """What a horizon taught, under the study's conventions."""
+    return Observation(
+        trajectory=trajectory.id,
+        role=trajectory.role,
+        seed=trajectory.recipe.seed,
+        width=trajectory.model.width,
+        layers=trajectory.model.layers,
+        params=trajectory.params,
+        tokens=horizon.tokens,
+        flops=float(horizon.tokens) * trajectory.flops_per_token,
+        budget=horizon.budget,
+        loss=loss,
+        loss_se=loss_se,
+        bits_per_byte=bits_per_byte(loss, tokens.record.validation_tokens, tokens.summary.validation_bytes),
+        train_loss=train_loss,
+        params_convention=trajectory.accounting.params,
+        flops_convention=trajectory.accounting.flops,
+        params_non_embedding=trajectory.params_non_embedding,
+        flops_causal=float(horizon.tokens) * trajectory.flops_per_token_causal,
+        unique_tokens=tokens.record.train_tokens,
+        epochs=epochs(horizon.tokens, tokens.record.train_tokens),
+        steps=horizon.steps,
+        decay_steps=horizon.decay_steps,
+        learning_rate=trajectory.recipe.learning_rate,
+        batch_tokens=trajectory.batch_tokens,
+        horizon=horizon.name,
+    )
+
+
+def commit_horizon(directory: TrajectoryDirectory, trajectory: Trajectory, horizon: Horizon, row: Observation) -> None:
+    """Write the horizon's file, once."""
+    record = {
+        "observation": row.model_dump(mode="json"),
+        "horizon": horizon.model_dump(mode="json"),
+        "identity": trajectory.identity,
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "device": jax.devices()[0].device_kind,
+        "cores": len(os.sched_getaffinity(0)),
+        "provenance": provenance(),
+    }
+    commit_once(directory.horizon(horizon), pretty_json(record))
+
+
+def _configure(compilation_cache: str | None) -> None:
+    if compilation_cache is None:
+        return
+    jax.config.update("jax_compilation_cache_dir", str(Path(compilation_cache).expanduser()))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

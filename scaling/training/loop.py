@@ -1,0 +1,160 @@
+"""One trajectory, from wherever it was left: the trunk, and from it a decay to each horizon not yet committed.
+
+    trunk ----o---------o-------------o      o = fork: checkpointed
+               \\decay    \\decay        \\decay, evaluation, horizon-*.json
+
+A result depends on nothing but the trajectory: not on dispatch length, checkpoints, kills or neighbours.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from scaling.data import TrainingBatches
+from scaling.records import Horizon, JobSettings, Trajectory, TrajectoryDirectory, pretty_json
+from scaling.training.checkpoints import TRUNK, Checkpoints
+from scaling.training.metrics import MetricsFile
+from scaling.training.optimizers import AdamW
+from scaling.training.schedules import NEVER, wsd
+from scaling.training.state import TrainState
+from scaling.training.step import Hyper, Program
+
+
+class Diverged(RuntimeError):
+    """The training loss became NaN or exploded."""
+
+    def __init__(self, branch: str, step: int, loss: float):
+        super().__init__(f"the loss was {loss} at step {step} of {branch}")
+        self.branch, self.step, self.loss = branch, step, loss
+
+
+@dataclass(frozen=True)
+class Task:
+    """What training one trajectory needs."""
+
+    trajectory: Trajectory
+    directory: TrajectoryDirectory
+    program: Program
+    batches: TrainingBatches
+    settings: JobSettings
+    commit: Callable[[Horizon, TrainState], None]
+    """Evaluates an annealed state and commits its horizon."""
+
+
+def train(task: Task) -> None:
+    """Train `task.trajectory` until each of its horizons is committed, or until it diverges.
+
+    Raises:
+      OSError: nothing more can be written; all that was committed stays.
+    """
+    left = [horizon for horizon in task.trajectory.horizons if not task.directory.horizon(horizon).exists()]
+    if not left or task.directory.diverged.exists():
+        return
+    initial = task.program.initialise(task.trajectory.recipe.seed)
+    checkpoints = Checkpoints(task.directory.checkpoints, initial)
+    left.sort(key=lambda horizon: horizon.fork_step)
+    state = checkpoints.restore(TRUNK, at_most=left[0].fork_step) or initial
+    with MetricsFile(task.directory.metrics) as metrics:
+        run = _Run(task, checkpoints, metrics)
+        try:
+            for horizon in left:
+                state = run.advance(TRUNK, state, horizon.fork_step, None)
+                checkpoints.save(TRUNK, state)
+                run.anneal(state, horizon)
+                run.tidy(horizon)
+        except Diverged as diverged:
+            record = {"branch": diverged.branch, "step": diverged.step, "loss": repr(diverged.loss)}
+            task.directory.commit_diverged(pretty_json(record))
+    checkpoints.close()
+
+
+class _Run:
+    """The moving parts of one call of `train`."""
+
+    def __init__(self, task: Task, checkpoints: Checkpoints, metrics: MetricsFile):
+        self.task, self.checkpoints, self.metrics = task, checkpoints, metrics
+        self.saved_at = time.monotonic()
+        self.limit = task.trajectory.recipe.divergence_factor * float(np.log(task.trajectory.model.vocabulary))
+
+    def anneal(self, fork: TrainState, horizon: Horizon) -> None:
+        """Decay from a fork of the trunk, which stays usable; evaluate; commit."""
+        state = self.checkpoints.restore(horizon.name, at_most=horizon.steps)
+        if state is None:
+            state = self.task.program.fork(fork)
+        state = self.advance(horizon.name, state, horizon.steps, horizon)
+        self.task.commit(horizon, state)
+
+    def tidy(self, horizon: Horizon) -> None:
+        """Drop the checkpoints that a committed horizon no longer needs."""
+        self.checkpoints.drop(horizon.name)
+        if self.task.settings.keep_forks == "last":
+            self.checkpoints.keep(TRUNK, {horizon.fork_step})
+
+    def advance(self, branch: str, state: TrainState, until: int, horizon: Horizon | None) -> TrainState:
+        """Train up to step `until`. Losses are read one dispatch late, so that the device never waits for the host."""
+        trajectory, most = self.task.trajectory, self.task.settings.steps_per_dispatch
+        hyper = hyper_parameters(trajectory, horizon)
+        step, pending = int(state.step), None
+        while step < until:
+            count = min(most - step % most, until - step)
+            batches = np.zeros((most, trajectory.recipe.sequences, trajectory.model.sequence_length + 1), np.int32)
+            batches[:count] = self.task.batches.dispatch(step, count)
+            state, losses = self.task.program.train(state, batches, count, hyper)
+            self._report(branch, pending)
+            pending = (step, count, losses, time.monotonic())
+            step += count
+            if time.monotonic() - self.saved_at > self.task.settings.checkpoint_seconds and step < until:
+                self._report(branch, pending)
+                pending = None
+                self._checkpoint(branch, state)
+        self._report(branch, pending)
+        return state
+
+    def _checkpoint(self, branch: str, state: TrainState) -> None:
+        before = set(self.checkpoints.steps(branch))
+        self.checkpoints.save(branch, state)
+        forks = {horizon.fork_step for horizon in self.task.trajectory.horizons} if branch == TRUNK else set()
+        self.checkpoints.keep(branch, {int(state.step)} | (before & forks))
+        self.saved_at = time.monotonic()
+
+    def _report(self, branch: str, pending: tuple[int, int, jax.Array, float] | None) -> None:
+        """Read the losses of a dispatch; write them down.
+
+        Raises:
+          Diverged: at the first step whose loss is not finite, or above the recipe's limit.
+        """
+        if pending is None:
+            return
+        first, count, losses, started = pending
+        values = np.asarray(losses, np.float64)[:count]
+        bad = np.flatnonzero(~(values <= self.limit))
+        if bad.size:
+            raise Diverged(branch, first + int(bad[0]), float(values[bad[0]]))
+        line: dict[str, Any] = {
+            "branch": branch,
+            "step": first + count,
+            "tokens": (first + count) * self.task.trajectory.batch_tokens,
+            "loss": round(float(values.mean()), 6),
+            "tokens_per_second": round(count * self.task.trajectory.batch_tokens / (time.monotonic() - started)),
+            "time": round(time.time(), 3),
+        }
+        self.metrics.write(line)
+
+
+def hyper_parameters(trajectory: Trajectory, horizon: Horizon | None) -> Hyper:
+    """The traced numbers of a trajectory's trunk (`horizon` is None) or of one of its decays."""
+    recipe = trajectory.recipe
+    return Hyper(
+        schedule=wsd(recipe, trajectory.batch_tokens, horizon),
+        optimizer=AdamW(recipe.beta1, recipe.beta2, recipe.epsilon, recipe.weight_decay, recipe.gradient_clip),
+        tail_start=NEVER if horizon is None else float(horizon.steps - tail_steps(horizon)),
+    )
+
+
+def tail_steps(horizon: Horizon) -> int:
+    """The decay's last tenth, over which the training loss is averaged."""
+    return max(1, horizon.decay_steps // 10)

@@ -1,0 +1,66 @@
+"""What a training step reads and writes: a plain pytree, so that nothing is flattened anew at the jit boundary."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+from scaling.config import ModelConfig
+from scaling.models import Declaration, Transformer, declarations
+from scaling.training.optimizers import AdamW, adamw
+
+Params = dict[str, jax.Array]
+"""Dotted path of each parameter -> its array."""
+
+
+class TrainState(NamedTuple):
+    """Everything that a checkpoint holds."""
+
+    params: Params
+    optimizer: optax.OptState
+    step: jax.Array
+    """int32: optimiser steps taken."""
+    tail_loss: jax.Array
+    """float32: sum of the training losses of the decay's last tenth."""
+
+
+class Architecture(NamedTuple):
+    """A model without its numbers: how to make them from a seed, and how to call it with them."""
+
+    initialise: Callable[[jax.Array], Params]
+    """A seed's initial parameters."""
+    build: Callable[[Params], Transformer]
+    """The module over given parameters; both ways inside a traced function."""
+    declared: dict[str, Declaration]
+
+
+def architecture(config: ModelConfig) -> Architecture:
+    """The architecture of `config`; traces the model's shapes once and allocates nothing."""
+    abstract = nnx.eval_shape(lambda: Transformer(config, jax.random.key(0)))
+    structure, state = nnx.split(abstract, nnx.Param)
+    declared = {_dotted(path): declaration for path, declaration in declarations(abstract).items()}
+    names = [_dotted(path) for path, _ in nnx.to_flat_state(state)]
+    treedef = jax.tree.structure(state)
+
+    def initialise(seed: jax.Array) -> Params:
+        leaves = jax.tree.leaves(nnx.state(Transformer(config, jax.random.key(seed)), nnx.Param))
+        return dict(zip(names, leaves, strict=True))
+
+    def build(params: Params) -> Transformer:
+        return nnx.merge(structure, jax.tree.unflatten(treedef, [params[name] for name in names]))
+
+    return Architecture(initialise, build, declared)
+
+
+def initial_state(model: Architecture, seed: jax.Array) -> TrainState:
+    """The state before the first step."""
+    params = model.initialise(seed)
+    moments = adamw(AdamW(0.9, 0.99, 1e-8, 0.0, 1.0), model.declared).init(params)
+    return TrainState(params, moments, jnp.int32(0), jnp.float32(0))
+
+
+def _dotted(path: tuple[object, ...]) -> str:
+    return ".".join(str(part) for part in path)

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from scaling import __version__
 from scaling.config import StudyError, fields, override, parse_study, read_study
-from scaling.records import RecordError, is_disk_full
+from scaling.records import Job, RecordError, is_disk_full, read_json
 
 BAD_INPUT = 2
 """Exit code: what was given cannot work; nothing was trained."""
@@ -112,13 +112,16 @@ class _HelpAll(argparse.Action):
 
 
 def _plan(arguments: list[str]) -> int:
-    from scaling.studies import planned, show
+    from scaling.data import prepare
+    from scaling.planning import plan
+    from scaling.studies import show
 
     parser = _study_parser("plan", "Print what would run; write nothing.", "scaling plan configs/quickstart.yaml")
     parser.add_argument("--json", action="store_true", help="as JSON")
     options, rest = parser.parse_known_args(arguments)
-    plan = planned.plan_of(_study(options.study, rest))
-    print(json.dumps(planned.as_json(plan), indent=2)) if options.json else show.plan(plan)
+    study = _study(options.study, rest)
+    planned = plan(study, prepare(study.data, study.seed).record)
+    print(json.dumps(planned.as_json(), indent=2)) if options.json else show.plan(planned)
     return 0
 
 
@@ -218,10 +221,9 @@ def _job(arguments: list[str]) -> int:
         threading.Thread(target=_end_with_parent, daemon=True).start()
     if options.core is not None:
         os.sched_setaffinity(0, {options.core})  # before JAX starts: it counts cores once, and results depend on it
-    from scaling.records import Job, read_record
     from scaling.training import job
 
-    job.run(read_record(Path(options.job), Job))
+    job.run(Job.model_validate(read_json(Path(options.job))))
     return 0
 
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from scaling.config import Study
 from scaling.data import Tokens
 from scaling.laws import Allocation, Estimate, LawFit
-from scaling.planning import Plan
+from scaling.planning import Plan, plan_checkpoint_bytes
 from scaling.records import Observation, RunDirectory
 from scaling.studies.check import Check
 from scaling.studies.progress import duration
@@ -31,13 +31,40 @@ def plan(planned: Plan) -> None:
     """Each trajectory with what it takes, and the totals."""
     out = console()
     drawn = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("trajectory", "N", "horizons", "D", "D/N", "steps", "FLOPs", "time"):
+    for name in ("trajectory", "N", "budget", "D", "D/N", "C", "steps", "epochs", "expected"):
         drawn.add_column(name, justify="left" if name == "trajectory" else "right")
     for row in planned.rows():
-        drawn.add_row(*row)
+        lines = zip(row.budgets, row.tokens, row.tokens_per_param, row.flops, row.steps, row.epochs, strict=True)
+        for index, (budget, tokens, ratio, flops, steps, epochs) in enumerate(lines):
+            first = index == 0
+            drawn.add_row(
+                row.id if first else "",
+                f"{row.params:,}" if first else "",
+                f"{budget:.1e}",
+                f"{tokens:,}",
+                f"{ratio:.0f}",
+                f"{flops:.2e}",
+                f"{steps:,}",
+                f"{epochs:.2f}",
+                duration(row.expected_seconds) if first else "",
+            )
     out.print(drawn)
-    for line in planned.summary():
-        out.print(line)
+    totals(planned)
+
+
+def totals(planned: Plan) -> None:
+    """The plan in two sentences, and what a person should know about it."""
+    out = console()
+    sizes = len({row.width for row in planned.rows()})
+    check = "" if not planned.expected_check else f", then the check about {duration(planned.expected_check_seconds)}"
+    out.print(
+        f"plan: {len(planned.trajectories)} trajectories of {sizes} sizes, {planned.observations} horizons at "
+        f"{len(planned.study.sweep.budgets)} budgets, {planned.flops:.2e} FLOPs; on {planned.processes} processes about "
+        f"{duration(planned.expected_seconds)} at {planned.study.engine.expected_flops_per_second:.0e} FLOP/s "
+        f"each{check}; checkpoints take up to {plan_checkpoint_bytes(planned) / 1e6:.0f} MB"
+    )
+    for note in planned.notes:
+        out.print(f"note: {note}")
 
 
 def start(planned: Plan, tokens: Tokens, root: Path) -> None:
@@ -48,8 +75,7 @@ def start(planned: Plan, tokens: Tokens, root: Path) -> None:
         f"text: {summary.documents} documents, {record.train_tokens:,} training and {record.validation_tokens:,} "
         f"held-out tokens ({summary.tokenizer}), fingerprint {record.fingerprint[:12]}"
     )
-    for line in planned.summary():
-        out.print(line)
+    totals(planned)
     out.print(f"run directory: {root}")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from scaling.config import Study, StudyError, load_study
-from scaling.data import load_record
+from scaling.data import load
 from scaling.planning import plan
 from scaling.records import Observation, RunDirectory, Trajectory, TrajectoryDirectory, read_json
 
@@ -66,7 +66,7 @@ def read(root: Path) -> RunStatus:
             f"{root} is not a run directory: it has no study.yaml; give the folder that `scaling run` wrote"
         )
     study = load_study(directory.study)
-    trajectories = plan(study, load_record(directory.data)).trajectories
+    trajectories = plan(study, load(directory.data).record).trajectories
     return RunStatus(
         study=study,
         directory=directory,
@@ -130,7 +130,7 @@ def observations(directory: RunDirectory) -> tuple[list[Observation], list[str]]
         if trajectory.diverged.exists():
             record = read_json(trajectory.diverged)
             diverged.append(
-                f"{trajectory.root.name} diverged at step {record['step']} (loss {record['loss']}): left out of the fits"
+                f"{trajectory.root.name} diverged at step {record['step']} (loss {record['loss']}): left out of the fit"
             )
         else:
             rows.extend(trajectory.observations())

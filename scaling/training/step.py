@@ -74,13 +74,15 @@ def train_step(
 ) -> tuple[TrainState, jax.Array]:
     """One optimiser step on int32[B, T + 1] tokens: (new state, mean loss in nats a token before the step)."""
 
-    def mean_loss(params: Params) -> jax.Array:
-        return next_token_losses(model.build(params), tokens_BT).mean()
-
-    loss, gradients = jax.value_and_grad(mean_loss)(state.params)
+    loss, gradients = jax.value_and_grad(lambda params: mean_loss(model, params, tokens_BT))(state.params)
     optimizer = adamw(hyper.optimizer, model.declared)
     directions, moments = optimizer.update(gradients, state.optimizer, state.params)
     rate = learning_rate(hyper.schedule, state.step)
     params = optax.apply_updates(state.params, jax.tree.map(lambda update: -rate * update, directions))
     tail_loss = state.tail_loss + jnp.where(state.step >= hyper.tail_start, loss, 0.0)
     return TrainState(params, moments, state.step + 1, tail_loss), loss
+
+
+def mean_loss(model: Architecture, params: Params, tokens_BT: jax.Array) -> jax.Array:
+    """Mean cross-entropy of the next token, in nats, over int[B, T + 1] tokens."""
+    return next_token_losses(model.build(params), tokens_BT).mean()

@@ -1,0 +1,32 @@
+"""What starts jobs, each as a fresh process. An engine moves no results: the truth is what jobs committed. No JAX."""
+
+from scaling.engines.base import (
+    EXIT_BAD_INPUT,
+    EXIT_DISK_FULL,
+    EXIT_DONE,
+    EXIT_FAILED,
+    Engine,
+    EngineState,
+    JobResult,
+    RunningJob,
+    Status,
+    Submission,
+)
+from scaling.engines.local import LocalEngine, local_engine
+from scaling.engines.supervision import supervise
+
+__all__ = [
+    "EXIT_BAD_INPUT",
+    "EXIT_DISK_FULL",
+    "EXIT_DONE",
+    "EXIT_FAILED",
+    "Engine",
+    "EngineState",
+    "JobResult",
+    "LocalEngine",
+    "RunningJob",
+    "Status",
+    "Submission",
+    "local_engine",
+    "supervise",
+]

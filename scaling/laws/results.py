@@ -1,0 +1,147 @@
+"""LawFit: a fitted law with its intervals, diagnostics and provenance. Reading and asking it needs no JAX."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scaling.laws import allocation, prediction
+from scaling.laws.errors import LawError
+from scaling.laws.values import Allocation, Curve, Diagnostic, Estimate, Interval, Prediction
+
+SCHEMA = 1
+"""Version of the JSON; a reader refuses a newer one."""
+
+
+@dataclass(frozen=True)
+class LawFit:
+    """A form fitted to observations. Losses are in the table's own unit.
+
+    Attributes:
+      form: `power`, `chinchilla` or `isoflop`.
+      equation: as people write it.
+      inputs: what the law is a function of, among params (N), tokens (D), flops (C).
+      params: parameter name -> value, pinned ones included.
+      intervals: parameter name -> Interval; pinned ones have none.
+      level: of every interval.
+      objective: name, delta, reduction (`sum`), space (`log`), value.
+      status: `ok`, or what is wrong and what to do.
+      starts: total, share_at_optimum.
+      diagnostics: findings, each with a code, a number and advice.
+      rows: observations fitted.
+      excluded: the observations left out, one line each with the reason.
+      conventions: params and flops, as the table names them.
+      cost: C per token as a function of N: {"rule": "6N"} or a table.
+      noise: standard deviations of ln L: between_seeds, within_trajectory, residual, run, and how they were measured.
+      ranges: input -> (lowest, highest) fitted.
+      samples: parameter name -> resampled values; `run_noise` is the noise of one new run in each resample.
+      pinned: parameters held, with their values.
+      sha256: of the fitted data.
+      versions: of what computed this.
+      source: paper and equation of the form.
+      details: what a procedure adds, such as each budget's parabola.
+    """
+
+    form: str
+    equation: str
+    inputs: tuple[str, ...]
+    params: dict[str, float]
+    intervals: dict[str, Interval]
+    level: float
+    objective: dict[str, Any]
+    status: str
+    starts: dict[str, float]
+    diagnostics: tuple[Diagnostic, ...]
+    rows: int
+    excluded: tuple[str, ...]
+    conventions: dict[str, str]
+    cost: dict[str, Any]
+    noise: dict[str, Any]
+    ranges: dict[str, tuple[float, float]]
+    samples: dict[str, tuple[float, ...]] = field(repr=False)
+    pinned: dict[str, float]
+    sha256: str
+    versions: dict[str, str]
+    source: str
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing speaks against trusting the fit."""
+        return self.status == "ok"
+
+    def loss(self, *, params: Any = None, tokens: Any = None, flops: Any = None) -> Any:
+        """The curve's loss; a float, or an array where an input is one. What is missing is derived through `cost`."""
+        value = prediction.loss(self, {"params": params, "tokens": tokens, "flops": flops})
+        return value if value.ndim else float(value)
+
+    def predict(
+        self, *, params: float | None = None, tokens: float | None = None, flops: float | None = None, runs: int = 1
+    ) -> Prediction:
+        """Loss at one point with the interval of the curve and that of the mean loss of `runs` new runs."""
+        return prediction.predict(self, {"params": params, "tokens": tokens, "flops": flops}, runs)
+
+    def curve(self, *, params: Any = None, tokens: Any = None, flops: Any = None) -> Curve:
+        """Loss and confidence band along arrays of inputs."""
+        return prediction.curve(self, {"params": params, "tokens": tokens, "flops": flops})
+
+    def optimum(self, *, flops: float) -> Allocation:
+        """N*, D*, D*/N* and the loss for a budget, each with its interval."""
+        return allocation.optimum(self, flops)
+
+    def exponents(self) -> dict[str, Estimate]:
+        """Exponents of N* ("params") and D* ("tokens") in C."""
+        return allocation.exponents(self)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data, from which `from_json` makes an equal LawFit."""
+        plain = {item.name: getattr(self, item.name) for item in fields(self)}
+        plain["intervals"] = {name: asdict(value) for name, value in self.intervals.items()}
+        plain["diagnostics"] = [asdict(item) for item in self.diagnostics]
+        for name in ("inputs", "excluded"):
+            plain[name] = list(plain[name])
+        for name in ("ranges", "samples"):
+            plain[name] = {key: list(values) for key, values in plain[name].items()}
+        return {"schema": SCHEMA, **plain}
+
+    def to_json(self) -> str:
+        """JSON text; floats to the last bit."""
+        return json.dumps(self.as_json(), allow_nan=False)
+
+    @staticmethod
+    def from_json(source: str | Mapping[str, Any]) -> "LawFit":
+        """The LawFit that `to_json` or `as_json` wrote. LawError where a field is missing, unknown or newer."""
+        given = dict(json.loads(source) if isinstance(source, str) else source)
+        schema = given.pop("schema", None)
+        if not isinstance(schema, int) or schema > SCHEMA:
+            raise LawError(f"not a law that this version reads: schema is {schema!r}, at most {SCHEMA} is known")
+        known = {item.name for item in fields(LawFit)}
+        for problem, names in (("lacks", known - set(given)), ("has an unknown field", set(given) - known)):
+            if names:
+                raise LawError(f"not a law: it {problem} {sorted(names)[0]!r}")
+        given["intervals"] = {name: Interval(**value) for name, value in given["intervals"].items()}
+        given["diagnostics"] = tuple(Diagnostic(**item) for item in given["diagnostics"])
+        for name in ("inputs", "excluded"):
+            given[name] = tuple(given[name])
+        given["ranges"] = {key: (float(low), float(high)) for key, (low, high) in given["ranges"].items()}
+        given["samples"] = {key: tuple(values) for key, values in given["samples"].items()}
+        return LawFit(**given)
+
+
+def load(path: str | Path) -> LawFit:
+    """The law in a JSON file, or the one that a record holds under `law`."""
+    given = json.loads(Path(path).read_text(encoding="utf-8"))
+    if isinstance(given, Mapping) and isinstance(given.get("law"), Mapping):
+        given = given["law"]
+    if not isinstance(given, Mapping):
+        raise LawError(f"{path} does not hold a law")
+    return LawFit.from_json(given)
+
+
+def rounded_samples(values: Mapping[str, np.ndarray[Any, Any]], limit: int = 1000) -> dict[str, tuple[float, ...]]:
+    """At most `limit` resamples, evenly thinned, in ten significant digits."""
+    thinned = {name: column[:: -(-len(column) // limit)] for name, column in values.items()}
+    return {name: tuple(float(f"{value:.9e}") for value in column) for name, column in thinned.items()}

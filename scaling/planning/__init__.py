@@ -1,0 +1,30 @@
+"""From a study to trajectories, and from trajectories to jobs. No JAX."""
+
+from scaling.planning.designs import check_trajectories, expected_optimum, plan
+from scaling.planning.disk import checkpoint_bytes, retained_bytes
+from scaling.planning.family import cost_table, model_of, nearest_width, recipe_of
+from scaling.planning.packing import jobs, left_flops, left_in, longest_first, makespan, process_count, usable_cores
+from scaling.planning.plans import Plan, PlanRow, exact_flops, plan_checkpoint_bytes
+
+__all__ = [
+    "Plan",
+    "PlanRow",
+    "check_trajectories",
+    "checkpoint_bytes",
+    "cost_table",
+    "exact_flops",
+    "expected_optimum",
+    "jobs",
+    "left_flops",
+    "left_in",
+    "longest_first",
+    "makespan",
+    "model_of",
+    "nearest_width",
+    "plan",
+    "plan_checkpoint_bytes",
+    "process_count",
+    "recipe_of",
+    "retained_bytes",
+    "usable_cores",
+]

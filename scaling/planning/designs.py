@@ -1,0 +1,198 @@
+"""Designs: from a study to the trajectories that it needs. IsoFLOP: at each budget, several sizes.
+
+Where a budget's sizes lie follows from two numbers of the study, so that no result enters a plan:
+
+    N_expected(C_min): D / N = expected_tokens_per_param        N_expected(C) = N_expected(C_min) (C / C_min)^exponent
+
+What a cell (width, budget) trains depends on nothing else in the sweep: a budget can be added later, and all that
+was done stays as it is.
+"""
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+
+from scaling.accounting import count_params, flops_per_token, size_and_cost
+from scaling.config import ModelConfig, Study, StudyError
+from scaling.planning.family import cost_table, model_of, nearest_width, params_at, recipe_of
+from scaling.planning.feasibility import Cell, cell_problems, study_problems, trajectory_problems
+from scaling.planning.plans import Plan
+from scaling.records import DataRecord, Horizon, Recipe, Role, Trajectory
+
+SEEDS_PER_STUDY = 1000
+"""Trajectory seeds are 1000 x study.seed + k, so that two study seeds never share one."""
+FIRST_CHECK_SEED = 500
+"""k of the first check seed; the fit's are below."""
+
+
+def plan(study: Study, data: DataRecord) -> Plan:
+    """The IsoFLOP sweep of `study` on `data`: one trajectory for each width and seed, its budgets as horizons.
+
+    Raises:
+      StudyError: one line for each problem: field, value, fix.
+    """
+    _refuse(study_problems(study, FIRST_CHECK_SEED, (2**31 - 1) // SEEDS_PER_STUDY - 1))
+    windows = {budget: window(study, budget) for budget in study.sweep.budgets}
+    trajectories = []
+    for width in study.sweep.widths:
+        budgets = [budget for budget, widths in windows.items() if width in widths]
+        if not budgets:
+            continue
+        trajectories.append(_trajectory(study, data, width, _fit_seed(study, 0), "fit", budgets))
+        if width in study.sweep.replicate_widths:
+            lowest = budgets[: study.sweep.replicate_budgets]
+            trajectories.extend(
+                _trajectory(study, data, width, _fit_seed(study, k), "fit", lowest)
+                for k in range(1, study.sweep.replicate_seeds)
+            )
+    expected_check = _expected_check(study, data) if study.check.enabled else ()
+    _refuse(
+        [
+            *cell_problems(study, _cells(study, windows), lambda budget: _cheapest_enough(study, budget)),
+            *trajectory_problems(study, trajectories),
+        ]
+    )
+    return Plan(study, data, tuple(trajectories), expected_check, tuple(_notes(study, windows)))
+
+
+def check_trajectories(study: Study, data: DataRecord, width: int, budget: float) -> tuple[Trajectory, ...]:
+    """The check at `width`: one horizon, at which at least `budget` FLOPs are spent, with check.seeds seeds.
+
+    Raises:
+      StudyError: the family has no such width, or the budget is too few steps there.
+    """
+    found = _check(study, data, width, budget)
+    cell = Cell(budget, width, *size_and_cost(found[0].model, study.accounting), found[0].batch_tokens)
+    _refuse(
+        f"check: {problem}"
+        for problem in [
+            *cell_problems(study, [cell], lambda _: study.training.minimum_steps * cell.step_flops),
+            *trajectory_problems(study, found),
+        ]
+    )
+    return found
+
+
+def expected_optimum(study: Study, budget: float) -> float:
+    """N_expected at `budget` FLOPs, under the study's conventions."""
+    return _expected_optimum(study, budget, min(study.sweep.budgets))
+
+
+def window(study: Study, budget: float) -> tuple[int, ...]:
+    """The sizes_per_budget widths of the sweep whose N is nearest, in logarithm, to the expected optimum."""
+    return _nearest(study, expected_optimum(study, budget))
+
+
+def _expected_optimum(study: Study, budget: float, smallest_budget: float) -> float:
+    """N solves C_min = expected_tokens_per_param x N x flops_per_token(N), read off the family in logarithms."""
+    params, flops = cost_table(study)
+    log_params = [math.log(value) for value in params]
+    log_costs = [math.log(value * cost) for value, cost in zip(params, flops, strict=True)]
+    target = math.log(smallest_budget / study.sweep.expected_tokens_per_param)
+    at = min(max(bisect_left(log_costs, target), 1), len(log_costs) - 1)
+    slope = (log_params[at] - log_params[at - 1]) / (log_costs[at] - log_costs[at - 1])
+    first = log_params[at - 1] + slope * (target - log_costs[at - 1])
+    return math.exp(first + study.sweep.expected_exponent * math.log(budget / smallest_budget))
+
+
+def _nearest(study: Study, params: float) -> tuple[int, ...]:
+    """Nearest points on a line are neighbours: the window has no gap."""
+    by_distance = sorted(study.sweep.widths, key=lambda width: abs(math.log(params_at(width, study) / params)))
+    return tuple(sorted(by_distance[: study.sweep.sizes_per_budget]))
+
+
+def _cells(study: Study, windows: dict[float, tuple[int, ...]]) -> list[Cell]:
+    return [_cell(study, width, budget) for budget, widths in windows.items() for width in widths]
+
+
+def _cell(study: Study, width: int, budget: float) -> Cell:
+    model = model_of(width, study)
+    recipe = recipe_of(model, study.training, seed=0)
+    return Cell(budget, width, *size_and_cost(model, study.accounting), recipe.sequences * model.sequence_length)
+
+
+def _cheapest_enough(study: Study, budget: float) -> float:
+    """The least budget, at or above `budget`, that is minimum_steps at each size of its own window."""
+    others = [other for other in study.sweep.budgets if other != budget]
+    for _ in study.sweep.widths:
+        widths = _nearest(study, _expected_optimum(study, budget, min([budget, *others])))
+        needed = max(study.training.minimum_steps * _cell(study, width, budget).step_flops for width in widths)
+        if needed <= budget:
+            break
+        budget = float(needed)
+    return budget
+
+
+def _trajectory(
+    study: Study, data: DataRecord, width: int, seed: int, role: Role, budgets: Sequence[float], round_up: bool = False
+) -> Trajectory:
+    model = model_of(width, study)
+    recipe = recipe_of(model, study.training, seed)
+    params, cost = size_and_cost(model, study.accounting)
+    counts, costs = count_params(model), flops_per_token(model)
+    return Trajectory(
+        model=model,
+        recipe=recipe,
+        data=data,
+        accounting=study.accounting,
+        role=role,
+        params=params,
+        flops_per_token=cost,
+        params_with_embeddings=counts.total,
+        params_non_embedding=counts.non_embedding,
+        flops_per_token_exact=costs.exact,
+        flops_per_token_causal=costs.causal,
+        horizons=tuple(_horizon(study, model, recipe, cost, budget, round_up) for budget in budgets),
+    )
+
+
+def _horizon(study: Study, model: ModelConfig, recipe: Recipe, cost: int, budget: float, round_up: bool) -> Horizon:
+    batch_tokens = recipe.sequences * model.sequence_length
+    exact_steps = Fraction(budget) / (cost * batch_tokens)
+    steps = max(1, math.ceil(exact_steps) if round_up else round(exact_steps))
+    return Horizon(
+        tokens=steps * batch_tokens,
+        steps=steps,
+        decay_steps=max(study.training.minimum_decay_steps, round(study.training.decay_fraction * steps)),
+        decay_shape=study.training.decay_shape,
+        budget=budget,
+    )
+
+
+def _expected_check(study: Study, data: DataRecord) -> tuple[Trajectory, ...]:
+    """The check where the study expects it, before a fit has said where it belongs."""
+    budget = study.check.budget_multiple * max(study.sweep.budgets)
+    return _check(study, data, nearest_width(expected_optimum(study, budget), study), budget)
+
+
+def _check(study: Study, data: DataRecord, width: int, budget: float) -> tuple[Trajectory, ...]:
+    first = SEEDS_PER_STUDY * study.seed + FIRST_CHECK_SEED
+    return tuple(
+        _trajectory(study, data, width, first + k, "check", [budget], round_up=True) for k in range(study.check.seeds)
+    )
+
+
+def _fit_seed(study: Study, k: int) -> int:
+    return SEEDS_PER_STUDY * study.seed + k
+
+
+def _notes(study: Study, windows: dict[float, tuple[int, ...]]) -> Iterable[str]:
+    used = {width for widths in windows.values() for width in widths}
+    unused = [width for width in study.sweep.widths if width not in used]
+    if unused:
+        yield f"sweep.widths has {unused}, not among the sizes of any budget: not trained"
+    for budget, widths in windows.items():
+        expected = expected_optimum(study, budget)
+        smallest, largest = params_at(widths[0], study), params_at(widths[-1], study)
+        if not smallest < expected < largest:
+            yield (
+                f"sweep.budgets has {budget:g}: the optimum is expected at N = {expected:,.0f}, outside its sizes "
+                f"({smallest:,} to {largest:,}); its minimum may not be bracketed"
+            )
+
+
+def _refuse(problems: Iterable[str]) -> None:
+    found = list(problems)
+    if found:
+        raise StudyError("\n".join(found))

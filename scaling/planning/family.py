@@ -1,0 +1,130 @@
+"""The model family: from a width to a model and its recipe, and from a number of parameters back to a width."""
+
+import math
+from collections.abc import Iterator
+
+from pydantic import ValidationError
+
+from scaling.accounting import size_and_cost
+from scaling.config import ModelConfig, Study, StudyError, TrainingConfig, explain
+from scaling.records import Recipe
+
+BYTES_VOCABULARY = 257
+"""UTF-8 bytes and an end-of-document token."""
+FFN_MULTIPLE = 8
+LARGEST_PARAMS = 1e12
+"""Where the ladder of `cost_table` ends."""
+LADDER_RATIO = 2 ** (1 / 8)
+"""Between two widths of the ladder, where it is not finer than the family itself."""
+
+
+def model_of(width: int, study: Study, vocabulary: int = BYTES_VOCABULARY) -> ModelConfig:
+    """The family's model at `width`.
+
+        layers = family.layers x (width / reference_width)^depth_exponent    rounded, at least 1
+        ffn_width = family.ffn_ratio x width                                rounded up to a multiple of 8
+
+    Raises:
+      StudyError: the family has no model at this width.
+    """
+    family = study.family
+    if width < width_unit(study) or width % width_unit(study):
+        raise StudyError(
+            f"width {width} is not in the family: widths are multiples of family.head_width x "
+            f"family.queries_per_kv_head = {width_unit(study)}"
+        )
+    heads = width // family.head_width
+    depth = family.layers * (width / study.training.reference_width) ** family.depth_exponent
+    try:
+        return ModelConfig(
+            layers=max(1, round(depth)),
+            width=width,
+            heads=heads,
+            kv_heads=heads // family.queries_per_kv_head,
+            ffn_width=FFN_MULTIPLE * math.ceil(round(family.ffn_ratio * width, 6) / FFN_MULTIPLE),
+            vocabulary=vocabulary,
+            sequence_length=family.sequence_length,
+            feed_forward=family.feed_forward,
+            positions=family.positions,
+            qk_norm=family.qk_norm,
+            tied_head=family.tied_head,
+            layer_loop=family.layer_loop,
+        )
+    except ValidationError as error:
+        raise StudyError(f"family, at width {width}: {explain(error, ModelConfig)}") from None
+
+
+def recipe_of(model: ModelConfig, training: TrainingConfig, seed: int) -> Recipe:
+    """The training settings of `model`: with s = width / reference_width,
+
+    learning_rate(width) = learning_rate x s^learning_rate_exponent
+    sequences(width) = batch_tokens x s^batch_exponent / sequence_length    rounded, at least 1
+    """
+    scale = model.width / training.reference_width
+    batch_tokens = training.batch_tokens * scale**training.batch_exponent
+    return Recipe(
+        learning_rate=training.learning_rate * scale**training.learning_rate_exponent,
+        sequences=max(1, round(batch_tokens / model.sequence_length)),
+        warmup_tokens=training.warmup_tokens,
+        weight_decay=training.weight_decay,
+        beta1=training.beta1,
+        beta2=training.beta2,
+        epsilon=training.epsilon,
+        gradient_clip=training.gradient_clip,
+        divergence_factor=training.divergence_factor,
+        seed=seed,
+    )
+
+
+def width_unit(study: Study) -> int:
+    """Every width of the family is a multiple of this: whole heads, in whole groups that share a kv head."""
+    return study.family.head_width * study.family.queries_per_kv_head
+
+
+def params_at(width: int, study: Study) -> int:
+    """N at `width`, under the study's convention."""
+    return size_and_cost(model_of(width, study), study.accounting)[0]
+
+
+def nearest_width(params: float, study: Study) -> int:
+    """The width of the family, in the sweep or not, whose N is nearest to `params` in log N.
+
+    Raises:
+      StudyError: `params` is not a positive number, or above 1e18.
+    """
+    if not 0 < params <= 1e18:
+        raise StudyError(f"params is {params:g}; a model needs between 1 and 1e18")
+    unit = width_unit(study)
+    above = 1
+    while params_at(above * unit, study) < params:
+        above *= 2
+    below = above // 2
+    while above - below > 1:
+        middle = (above + below) // 2
+        if params_at(middle * unit, study) < params:
+            below = middle
+        else:
+            above = middle
+    candidates = [multiple * unit for multiple in (below, above) if multiple]
+    return min(candidates, key=lambda width: abs(math.log(params_at(width, study) / params)))
+
+
+def cost_table(study: Study) -> tuple[list[int], list[int]]:
+    """(N, training FLOPs per token) of a wide ladder of family members, ascending: the law engine's C(N).
+
+    From the family's smallest width, every width while they are few and then geometrically, to about 1e12
+    parameters; the widths of the sweep are among them. Under the study's conventions.
+    """
+    widths = sorted({*_ladder(study), *study.sweep.widths})
+    rows = [size_and_cost(model_of(width, study), study.accounting) for width in widths]
+    return [params for params, _ in rows], [flops for _, flops in rows]
+
+
+def _ladder(study: Study) -> Iterator[int]:
+    unit = width_unit(study)
+    multiple = 1
+    while True:
+        yield multiple * unit
+        if params_at(multiple * unit, study) >= LARGEST_PARAMS:
+            return
+        multiple = max(multiple + 1, round(multiple * LADDER_RATIO))

@@ -1,0 +1,125 @@
+"""From trajectories to jobs: what is left, packed by shape, split only where that ends the sweep sooner."""
+
+import heapq
+import os
+from collections.abc import Collection, Iterable, Sequence
+
+from scaling.config import EngineConfig, ModelConfig
+from scaling.planning.disk import KeepForks
+from scaling.records import Horizon, Job, JobSettings, RunDirectory, Trajectory, content_hash
+
+WORTH_A_PROCESS = 0.97
+"""A shape is split over more processes when the sweep then takes less than this share of the time: a start costs
+seconds of imports and compilation."""
+
+
+def jobs(
+    trajectories: Iterable[Trajectory], settings: JobSettings, *, directory: RunDirectory, processes: int
+) -> list[Job]:
+    """Jobs for all that is left of `trajectories`, longest first.
+
+    A trajectory with every horizon committed, or one that diverged, is dropped; any other keeps all its horizons, so
+    that the loop sees what is left. Trajectories of one shape share a job, and so one compiled program, unless
+    splitting them ends the sweep on `processes` processes clearly sooner.
+    """
+    priced = [(trajectory, left_in(directory, trajectory, settings.keep_forks)) for trajectory in trajectories]
+    left = [(trajectory, cost) for trajectory, cost in priced if cost > 0]
+    return longest_first([_job(group, settings) for group in pack(left, processes)], directory)
+
+
+def left_flops(trajectory: Trajectory, committed: Collection[Horizon], keep_forks: KeepForks) -> float:
+    """Exact training FLOPs that `trajectory` still takes: the trunk from the newest usable kept fork to the last fork
+    that is left, and each decay that is left. 0 when every horizon is committed."""
+    left = [horizon for horizon in trajectory.horizons if horizon not in committed]
+    if not left:
+        return 0.0
+    kept = sorted(horizon.fork_step for horizon in committed)
+    if keep_forks == "last":
+        kept = kept[-1:]
+    first = min(horizon.fork_step for horizon in left)
+    start = max((fork for fork in kept if fork <= first), default=0)
+    steps = max(horizon.fork_step for horizon in left) - start + sum(horizon.decay_steps for horizon in left)
+    return float(steps) * trajectory.batch_tokens * trajectory.flops_per_token_exact
+
+
+def pack(left: Sequence[tuple[Trajectory, float]], processes: int) -> list[list[Trajectory]]:
+    """Groups of one shape for `processes` processes, from (trajectory, cost) pairs.
+
+    The largest group is halved again and again; of all the stages, the first counts whose makespan is near the best.
+    """
+    shapes: dict[ModelConfig, list[tuple[Trajectory, float]]] = {}
+    for trajectory, cost in left:
+        shapes.setdefault(trajectory.model, []).append((trajectory, cost))
+    stages = [list(shapes.values())]
+    lower_bound = max(sum(cost for _, cost in left) / processes, max((cost for _, cost in left), default=0.0))
+    spans = [_span(stages[0], processes)]
+    while WORTH_A_PROCESS * spans[-1] > lower_bound:
+        splittable = [group for group in stages[-1] if len(group) > 1]
+        if not splittable:
+            break
+        largest = max(splittable, key=_cost)
+        stages.append([*(group for group in stages[-1] if group is not largest), *_halves(largest)])
+        spans.append(_span(stages[-1], processes))
+    good_enough = min(spans) / WORTH_A_PROCESS
+    chosen = next(stage for stage, span in zip(stages, spans, strict=True) if span <= good_enough)
+    return [[trajectory for trajectory, _ in group] for group in chosen]
+
+
+def makespan(costs: Iterable[float], processes: int) -> float:
+    """When the last of `processes` processes ends if each takes the longest job that is left; in the costs' unit."""
+    ends = [0.0] * max(1, processes)
+    for cost in sorted(costs, reverse=True):
+        heapq.heapreplace(ends, ends[0] + cost)
+    return max(ends)
+
+
+def longest_first(jobs: Iterable[Job], directory: RunDirectory) -> list[Job]:
+    """Jobs by what is left of them, falling."""
+
+    def left(job: Job) -> float:
+        keep_forks = job.settings.keep_forks
+        return sum(left_in(directory, trajectory, keep_forks) for trajectory in job.trajectories)
+
+    return sorted(jobs, key=lambda job: (-left(job), job.name))
+
+
+def left_in(directory: RunDirectory, trajectory: Trajectory, keep_forks: KeepForks) -> float:
+    """Exact training FLOPs that `trajectory` still takes, by the records of `directory`; 0 when done or diverged."""
+    records = directory.trajectory(trajectory.id)
+    if records.diverged.exists():
+        return 0.0
+    committed = [horizon for horizon in trajectory.horizons if records.horizon(horizon).exists()]
+    return left_flops(trajectory, committed, keep_forks)
+
+
+def usable_cores() -> tuple[int, ...]:
+    """The cores that this process may use, ascending; where the system does not say, all of them."""
+    if hasattr(os, "sched_getaffinity"):
+        return tuple(sorted(os.sched_getaffinity(0)))
+    return tuple(range(os.cpu_count() or 1))
+
+
+def process_count(engine: EngineConfig) -> int:
+    """engine.processes, or one for each core that this process may use."""
+    return engine.processes or len(usable_cores())
+
+
+def _halves(group: list[tuple[Trajectory, float]]) -> list[list[tuple[Trajectory, float]]]:
+    halves: list[list[tuple[Trajectory, float]]] = [[], []]
+    for pair in sorted(group, key=lambda pair: (-pair[1], pair[0].id)):
+        min(halves, key=_cost).append(pair)
+    return halves
+
+
+def _span(groups: Iterable[Sequence[tuple[Trajectory, float]]], processes: int) -> float:
+    return makespan([_cost(group) for group in groups], processes)
+
+
+def _cost(group: Sequence[tuple[Trajectory, float]]) -> float:
+    return sum(cost for _, cost in group)
+
+
+def _job(group: Sequence[Trajectory], settings: JobSettings) -> Job:
+    model, ordered = group[0].model, sorted(group, key=lambda trajectory: trajectory.recipe.seed)
+    name = f"w{model.width}-l{model.layers}-{content_hash(sorted(trajectory.id for trajectory in group))[:8]}"
+    return Job(name=name, settings=settings, trajectories=tuple(ordered))

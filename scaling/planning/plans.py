@@ -1,0 +1,154 @@
+"""A plan: the trajectories of a study and what they take. Plain data; nothing is written, nothing is trained."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from scaling.config import Study
+from scaling.planning.disk import checkpoint_bytes, sweep_bytes
+from scaling.planning.packing import left_flops, makespan, pack, process_count
+from scaling.records import DataRecord, Role, Trajectory
+
+
+@dataclass(frozen=True)
+class PlanRow:
+    """One trajectory as a person reads it; the tuples hold one entry a horizon."""
+
+    id: str
+    role: Role
+    width: int
+    layers: int
+    seed: int
+    params: int
+    """N, under the study's convention."""
+    budgets: tuple[float, ...]
+    tokens: tuple[int, ...]
+    """D."""
+    flops: tuple[float, ...]
+    """C that is really spent on each D, under the study's convention."""
+    steps: tuple[int, ...]
+    decay_steps: tuple[int, ...]
+    tokens_per_param: tuple[float, ...]
+    epochs: tuple[float, ...]
+    """D / unique training tokens."""
+    learning_rate: float
+    batch_tokens: int
+    training_flops: float
+    """Trunk and every decay, under the study's convention."""
+    expected_seconds: float
+    """On one process, at engine.expected_flops_per_second."""
+    checkpoint_bytes: int
+    """Most that its checkpoints take at once."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study would train."""
+
+    study: Study
+    data: DataRecord
+    trajectories: tuple[Trajectory, ...]
+    expected_check: tuple[Trajectory, ...]
+    """The check where the study expects it; the fit decides where it will really be."""
+    notes: tuple[str, ...]
+    """What a person should know and that does not forbid the plan."""
+
+    @property
+    def flops(self) -> float:
+        """Of the sweep without the check, under the study's convention."""
+        return sum(trajectory.training_flops for trajectory in self.trajectories)
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of the sweep: trunks and decays."""
+        return sum(
+            round(trajectory.training_flops / (trajectory.flops_per_token * trajectory.batch_tokens))
+            for trajectory in self.trajectories
+        )
+
+    @property
+    def observations(self) -> int:
+        """Horizons of the sweep."""
+        return sum(len(trajectory.horizons) for trajectory in self.trajectories)
+
+    @property
+    def processes(self) -> int:
+        return process_count(self.study.engine)
+
+    @property
+    def expected_seconds(self) -> float:
+        """Wall time of the sweep without the check, on `processes` processes."""
+        return self._wall_seconds(self.trajectories)
+
+    @property
+    def expected_check_seconds(self) -> float:
+        return self._wall_seconds(self.expected_check)
+
+    def _wall_seconds(self, trajectories: Sequence[Trajectory]) -> float:
+        groups = pack([(trajectory, exact_flops(trajectory)) for trajectory in trajectories], self.processes)
+        costs = [sum(exact_flops(trajectory) for trajectory in group) for group in groups]
+        return makespan(costs, self.processes) / self.study.engine.expected_flops_per_second
+
+    def rows(self) -> tuple[PlanRow, ...]:
+        """The sweep's trajectories in the plan's order: by width, then seed."""
+        return tuple(self._row(trajectory) for trajectory in self.trajectories)
+
+    def check_rows(self) -> tuple[PlanRow, ...]:
+        return tuple(self._row(trajectory) for trajectory in self.expected_check)
+
+    def as_json(self) -> dict[str, Any]:
+        """The plan as plain data."""
+        return {
+            "study": self.study.name,
+            "accounting": self.study.accounting.model_dump(mode="json"),
+            "data": self.data.model_dump(mode="json"),
+            "trajectories": [asdict(row) for row in self.rows()],
+            "expected_check": [asdict(row) for row in self.check_rows()],
+            "total": {
+                "trajectories": len(self.trajectories),
+                "observations": self.observations,
+                "flops": self.flops,
+                "steps": self.steps,
+                "processes": self.processes,
+                "expected_seconds": self.expected_seconds,
+                "expected_check_seconds": self.expected_check_seconds,
+                "checkpoint_bytes": plan_checkpoint_bytes(self),
+            },
+            "notes": list(self.notes),
+        }
+
+    def _row(self, trajectory: Trajectory) -> PlanRow:
+        horizons = sorted(trajectory.horizons, key=lambda horizon: horizon.tokens)
+        tokens = tuple(horizon.tokens for horizon in horizons)
+        return PlanRow(
+            id=trajectory.id,
+            role=trajectory.role,
+            width=trajectory.model.width,
+            layers=trajectory.model.layers,
+            seed=trajectory.recipe.seed,
+            params=trajectory.params,
+            budgets=tuple(horizon.budget for horizon in horizons),
+            tokens=tokens,
+            flops=tuple(float(count) * trajectory.flops_per_token for count in tokens),
+            steps=tuple(horizon.steps for horizon in horizons),
+            decay_steps=tuple(horizon.decay_steps for horizon in horizons),
+            tokens_per_param=tuple(count / trajectory.params for count in tokens),
+            epochs=tuple(count / self.data.train_tokens for count in tokens),
+            learning_rate=trajectory.recipe.learning_rate,
+            batch_tokens=trajectory.batch_tokens,
+            training_flops=trajectory.training_flops,
+            expected_seconds=exact_flops(trajectory) / self.study.engine.expected_flops_per_second,
+            checkpoint_bytes=checkpoint_bytes(trajectory, self.study.checkpoints.keep_forks),
+        )
+
+
+def exact_flops(trajectory: Trajectory) -> float:
+    """What a machine really computes for all of `trajectory`, whatever the study's convention."""
+    return left_flops(trajectory, committed=(), keep_forks="last")
+
+
+def plan_checkpoint_bytes(plan: Plan) -> int:
+    """Most bytes that the checkpoints of a plan and of its expected check take at once."""
+    return sweep_bytes(
+        [*plan.trajectories, *plan.expected_check], plan.study.checkpoints.keep_forks, process_count(plan.study.engine)
+    )

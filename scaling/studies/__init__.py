@@ -1,0 +1,1 @@
+"""Where planning, engines, laws and reports meet: one module a verb."""

@@ -1,0 +1,1 @@
+"""The training core: one compiled program a shape, trajectories that never lose what was computed."""

@@ -1,0 +1,103 @@
+"""Shared by all tests: small trajectories on small text, trained in this process with compiled programs kept on disk."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from scaling.accounting import count_params, flops_per_token, size_and_cost
+from scaling.config import AccountingConfig, DataConfig, ModelConfig
+from scaling.data import Tokens, prepare, save
+from scaling.records import Horizon, Job, JobSettings, Recipe, Trajectory
+
+MODEL = ModelConfig(layers=1, width=16, heads=2, kv_heads=1, ffn_width=24, vocabulary=257, sequence_length=16)
+RECIPE = Recipe(
+    learning_rate=1e-2,
+    sequences=4,
+    warmup_tokens=256,
+    weight_decay=0.1,
+    beta1=0.9,
+    beta2=0.99,
+    epsilon=1e-8,
+    gradient_clip=1.0,
+    divergence_factor=2.0,
+    seed=0,
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One persistent compilation cache for the session, shared with the processes that tests start."""
+    folder = tmp_path_factory.mktemp("compiled")
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of text files with some structure to learn."""
+    folder = tmp_path_factory.mktemp("text")
+    words = ["the", "model", "learns", "a", "law", "of", "loss", "and", "compute"]
+    for number in range(40):
+        chosen = np.random.default_rng(number).choice(words, 200)
+        (folder / f"{number:02d}.txt").write_text(" ".join(chosen))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tokens(text: Path) -> Tokens:
+    return prepare(DataConfig(corpus=str(text), validation_tokens=2000), seed=0)
+
+
+@pytest.fixture(scope="session")
+def tokens_dir(tokens: Tokens, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tokens")
+    save(tokens, folder)
+    return folder
+
+
+def horizon(steps: int, decay_steps: int = 10, **changes: Any) -> Horizon:
+    values = {"tokens": steps * 64, "steps": steps, "decay_steps": decay_steps, "decay_shape": "1-sqrt", "budget": 1e6}
+    return Horizon(**(values | changes))
+
+
+def trajectory_of(tokens: Tokens, *steps: int, model: ModelConfig = MODEL, **recipe: Any) -> Trajectory:
+    """A trajectory with a horizon at each of `steps`."""
+    accounting = AccountingConfig()
+    params, cost = size_and_cost(model, accounting)
+    return Trajectory(
+        model=model,
+        recipe=RECIPE.model_copy(update=recipe),
+        data=tokens.record,
+        accounting=accounting,
+        role="fit",
+        params=params,
+        flops_per_token=cost,
+        params_with_embeddings=count_params(model).total,
+        params_non_embedding=count_params(model).non_embedding,
+        flops_per_token_exact=flops_per_token(model).exact,
+        flops_per_token_causal=flops_per_token(model).causal,
+        horizons=tuple(horizon(count) for count in steps),
+    )
+
+
+@pytest.fixture
+def job_of(tokens_dir: Path, compilation_cache: Path, tmp_path: Path) -> Callable[..., Job]:
+    """A job of given trajectories in tmp_path/run; settings can be changed by name."""
+
+    def make(*trajectories: Trajectory, **settings: Any) -> Job:
+        values: dict[str, Any] = {
+            "run_dir": str(tmp_path / "run"),
+            "tokens_dir": str(tokens_dir),
+            "steps_per_dispatch": 8,
+            "checkpoint_seconds": 3600.0,
+            "keep_forks": "last",
+            "compilation_cache": str(compilation_cache),
+        }
+        return Job(name="job", settings=JobSettings(**(values | settings)), trajectories=trajectories)
+
+    return make

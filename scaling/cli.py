@@ -1,6 +1,7 @@
 """The verbs: parse, call, print. Each imports its rooms inside the verb, so that help and plans come at once."""
 
 import argparse
+import difflib
 import json
 import os
 import sys
@@ -9,8 +10,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from pydantic import ValidationError
+
 from scaling import __version__
-from scaling.config import StudyError, fields, override, parse_study, read_study
+from scaling.config import StudyError, explain, fields, override, parse_study, read_study
+from scaling.laws import LawError
 from scaling.records import Job, RecordError, is_disk_full, read_json
 
 BAD_INPUT = 2
@@ -51,10 +55,12 @@ def _run(given: list[str]) -> int:
         return 0
     verb, rest = given[0], given[1:]
     if verb not in VERBS:
-        return _refuse(f"{verb!r} is not a verb; they are {', '.join(VERBS)}")
+        close = difflib.get_close_matches(verb, VERBS, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"verbs are {', '.join(VERBS)}"
+        return _refuse(f"{verb!r} is not a verb; {hint}")
     try:
         return VERBS[verb](rest)
-    except (StudyError, RecordError) as error:
+    except (StudyError, RecordError, LawError) as error:
         return _refuse(str(error))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -223,7 +229,11 @@ def _job(arguments: list[str]) -> int:
         os.sched_setaffinity(0, {options.core})  # before JAX starts: it counts cores once, and results depend on it
     from scaling.training import job
 
-    job.run(Job.model_validate(read_json(Path(options.job))))
+    try:
+        given = Job.model_validate(read_json(Path(options.job)))
+    except ValidationError as error:
+        raise StudyError(f"{options.job}: {explain(error, Job)}") from None
+    job.run(given)
     return 0
 
 

@@ -89,7 +89,10 @@ def test_a_lock_is_held_by_one_process_and_ends_with_it(tmp_path: Path) -> None:
     child = subprocess.Popen([sys.executable, "-c", script, str(lock)], stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
     assert child.stdout.readline() == "held\n"
-    with pytest.raises(RecordError, match="in use by another scaling run"), exclusive(lock, wait=False, holder="scaling run"):
+    with (
+        pytest.raises(RecordError, match="in use by another scaling run"),
+        exclusive(lock, wait=False, holder="scaling run"),
+    ):
         pass
     os.kill(child.pid, signal.SIGKILL)
     child.wait()

@@ -53,9 +53,7 @@ def exponents(fit: "LawFit") -> dict[str, Estimate]:
     draws = prediction.resampled(fit)
     if fit.form == "isoflop":
         pairs = {"params": "N_exponent", "tokens": "D_exponent"}
-        return {
-            name: intervals.estimated(draws[key][:, 0], fit.params[key], fit.level) for name, key in pairs.items()
-        }
+        return {name: intervals.estimated(draws[key][:, 0], fit.params[key], fit.level) for name, key in pairs.items()}
     if fit.form != "chinchilla":
         raise LawError(f"form {fit.form} has no allocation exponents; fit chinchilla or isoflop")
 
@@ -83,7 +81,7 @@ def _from_power_laws(fit: "LawFit", values: Mapping[str, Any], flops: float) -> 
 
 
 def _minimum(fit: "LawFit", values: Mapping[str, Any], flops: float) -> tuple[dict[str, Floats], float]:
-    """Logarithms of (N*, D*, D*/N*, L*) by golden section over ln N, for all resamples at once; and the share at an edge."""
+    """Logarithms of (N*, D*, D*/N*, L*) by golden section over ln N, all resamples at once; the share at an edge."""
     form = form_named(fit.form)
     log_c = np.log(flops)
     low_n, high_n = np.log(fit.ranges["params"])

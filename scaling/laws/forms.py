@@ -114,9 +114,9 @@ class LawForm:
 
 @functools.cache
 def power(x: str = "params") -> LawForm:
-    """L = E + A x^-alpha in one input: params (N), tokens (D) or flops (C). Kaplan et al. 2020, eq. 1.1 to 1.3 with E = 0.
+    """L = E + A x^-alpha in one input: params (N), tokens (D) or flops (C).
 
-    With E pinned at 0 it is a straight line in logarithms.
+    With E pinned at 0 it is a straight line in logarithms: Kaplan et al. 2020, eq. 1.1 to 1.3.
     """
     letters = {"params": "N", "tokens": "D", "flops": "C"}
     if x not in letters:

@@ -79,7 +79,9 @@ def predict(fit: "LawFit", inputs: Mapping[str, float | None], runs: int = 1) ->
 
 def curve(fit: "LawFit", inputs: Mapping[str, Any]) -> Curve:
     """Loss and confidence band along one-dimensional arrays of inputs."""
-    shaped = np.broadcast_arrays(*[np.asarray(value, dtype=np.float64) for value in inputs.values() if value is not None])
+    shaped = np.broadcast_arrays(
+        *[np.asarray(value, dtype=np.float64) for value in inputs.values() if value is not None]
+    )
     names = [name for name, value in inputs.items() if value is not None]
     flat = {name: values.ravel() for name, values in zip(names, shaped, strict=True)}
     values = loss(fit, flat)

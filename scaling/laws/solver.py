@@ -23,6 +23,9 @@ MAX_ITERATIONS = 400
 PATIENCE = 4
 """Consecutive steps that gain less than TOLERANCE before a start is done."""
 TOLERANCE = 1e-13
+"""Relative gain of the objective, in a step, that counts."""
+RESAMPLE_TOLERANCE = 1e-9
+"""The same for resamples, whose scatter is far above it."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,13 @@ class Problem:
         return np.stack(np.broadcast_arrays(*columns), axis=-1)
 
 
-def solve(problem: Problem, starts: Floats, log_loss: Floats | None = None, weights: Floats | None = None) -> Solution:
+def solve(
+    problem: Problem,
+    starts: Floats,
+    log_loss: Floats | None = None,
+    weights: Floats | None = None,
+    tolerance: float = TOLERANCE,
+) -> Solution:
     """Minimise from every row of `starts` (batch, parameters).
 
     `log_loss` and `weights` (batch, rows) give each its own data, as resamples need; the problem's own when None.
@@ -116,7 +125,7 @@ def solve(problem: Problem, starts: Floats, log_loss: Floats | None = None, weig
             own_w = _pad(_pad(w[part], padded_rows, 1, "constant"), chunk, 0, "edge")
             z0 = _pad(starts[part], chunk, 0, "edge")
             z, value, steps = _minimise(
-                problem.form, z0, own_y, own_w, x, centres, pin_mask, pin_values, lower, upper, problem.delta
+                problem.form, z0, own_y, own_w, x, centres, pin_mask, pin_values, lower, upper, problem.delta, tolerance
             )
             found.append((np.asarray(z), np.asarray(value), int(steps)))
     return Solution(
@@ -167,6 +176,7 @@ def _minimise(
     lower: jax.Array,
     upper: jax.Array,
     delta: jax.Array,
+    tolerance: jax.Array,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     logs = {name: x[index] for index, name in enumerate(form.inputs)}
     centre = {name: centres[index] for index, name in enumerate(form.inputs)}
@@ -197,7 +207,7 @@ def _minimise(
         moved_value = objective(moved_r)
         better = moved_value <= value
         gain = (value - moved_value) / value
-        calm = jnp.where(better & (gain > TOLERANCE), 0, calm + 1)
+        calm = jnp.where(better & (gain > tolerance), 0, calm + 1)
         keep = better[:, None]
         return (
             jnp.where(keep, moved, z),
@@ -218,7 +228,7 @@ def _minimise(
 
 
 def _damped_step(hessian: jax.Array, gradient: jax.Array, damping: jax.Array, blocked: jax.Array) -> jax.Array:
-    """-(H + damping diag H)^-1 g with blocked coordinates left where they are; (batch, p, p), (batch, p) -> (batch, p)."""
+    """-(H + damping diag H)^-1 g, blocked coordinates left where they are: (batch, p, p), (batch, p) -> (batch, p)."""
     size = gradient.shape[1]
     scale = jnp.sqrt(jnp.maximum(jnp.diagonal(hessian, axis1=1, axis2=2), 1e-30))
     free = ~blocked

@@ -1,7 +1,7 @@
 """From anybody's table to the rows of a fit: N, D, C and loss as positive numbers, or an error that names the cell."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,13 @@ LETTERS = {"params": "N", "tokens": "D", "flops": "C"}
 UNSTATED = "as in the table"
 SAME_COST = 0.01
 """Relative difference up to which two costs per token count as one."""
+
+READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
+    ".csv": lambda path: pl.read_csv(path, infer_schema_length=None),
+    ".jsonl": lambda path: pl.read_ndjson(path, infer_schema_length=None),
+    ".ndjson": lambda path: pl.read_ndjson(path, infer_schema_length=None),
+    ".parquet": pl.read_parquet,
+}
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,11 @@ class Table:
                 raise LawError(f"column {name} is {values[0]:g} in every row: nothing can be learnt about it")
         return found
 
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """(lowest, highest) of each input."""
+        have = {name: getattr(self, name) for name in LETTERS if len(getattr(self, name))}
+        return {name: (float(values.min()), float(values.max())) for name, values in have.items()}
+
     def only(self, keep: np.ndarray[Any, Any], reason: str) -> "Table":
         """The rows where `keep`; the others are listed with `reason`."""
         picked = {name: getattr(self, name) for name in ("loss", "weight", "cluster")}
@@ -86,15 +98,12 @@ def frame(source: Any) -> nw.DataFrame[Any]:
     """A narwhals frame of a dataframe, a mapping of columns, or a path to CSV, JSON lines or Parquet."""
     if isinstance(source, str | Path):
         path = Path(source)
-        readers = {".csv": pl.read_csv, ".jsonl": pl.read_ndjson, ".ndjson": pl.read_ndjson, ".parquet": pl.read_parquet}
         if not path.is_file():
             raise LawError(f"{path} is not a file")
-        if path.suffix not in readers:
-            raise LawError(f"{path} is none of {', '.join(readers)}")
+        if path.suffix not in READERS:
+            raise LawError(f"{path} is none of {', '.join(READERS)}")
         try:
-            if path.suffix == ".csv":
-                return nw.from_native(pl.read_csv(path, infer_schema_length=None), eager_only=True)
-            return nw.from_native(readers[path.suffix](path), eager_only=True)
+            return nw.from_native(READERS[path.suffix](path), eager_only=True)
         except pl.exceptions.PolarsError as error:
             raise LawError(f"{path} cannot be read as {path.suffix[1:]}: {error}") from error
     if isinstance(source, Mapping):
@@ -105,7 +114,9 @@ def frame(source: Any) -> nw.DataFrame[Any]:
     try:
         return nw.from_native(source, eager_only=True)
     except TypeError as error:
-        raise LawError(f"a {type(source).__name__} is not a table; give a dataframe, a dict of columns or a path") from error
+        raise LawError(
+            f"a {type(source).__name__} is not a table; give a dataframe, a dict of columns or a path"
+        ) from error
 
 
 def read(
@@ -114,7 +125,7 @@ def read(
     cost: costs.Cost | None = None,
     drop_highest_loss: int = 0,
 ) -> Table:
-    """The rows of `source`, those with role `check` left out. `columns` maps params, tokens, ... to the table's names."""
+    """The rows of `source` without those of role `check`. `columns` maps params, tokens, ... to the table's names."""
     if isinstance(source, Table):
         return _without_highest(source, drop_highest_loss)
     given = frame(source)

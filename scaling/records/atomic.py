@@ -109,5 +109,7 @@ def read_json(path: Path) -> Any:
     """A JSON record; RecordError names a file that is damaged."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, UnicodeDecodeError) as error:
+    except FileNotFoundError:
+        raise RecordError(f"{path} does not exist") from None
+    except ValueError as error:
         raise RecordError(f"{path} is damaged ({error}); remove it to have it made again") from None

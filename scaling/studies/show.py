@@ -10,7 +10,7 @@ from rich.table import Table
 
 from scaling.config import Study
 from scaling.data import Tokens
-from scaling.laws import Allocation, Estimate, LawFit
+from scaling.laws import Allocation, Estimate, LawFit, Prediction
 from scaling.planning import Plan, plan_checkpoint_bytes
 from scaling.records import Observation, RunDirectory
 from scaling.studies.check import Check
@@ -145,6 +145,30 @@ def trust(study: Study, law: LawFit, rows: Sequence[Observation]) -> str:
         f"{trusted:g}x. Rows up to about {max(10.0, trusted):g}x are a short extrapolation; at 100x and more the "
         "intervals hold only if the law keeps its form, which no run here has tested."
     )
+
+
+def allocation(law: LawFit, answer: Allocation) -> None:
+    """The best model for one budget."""
+    out = console()
+    out.print(
+        f"C {answer.flops:.3g} FLOPs ({law.conventions.get('flops', '6N')}): "
+        f"N* {estimate(answer.params)}, D* {estimate(answer.tokens)}, D*/N* {estimate(answer.tokens_per_param)}, "
+        f"loss {estimate(answer.loss)} ({answer.loss.level:.0%} intervals)"
+    )
+    for finding in answer.diagnostics:
+        out.print(f"  {finding.code}: {finding.message}")
+
+
+def predicted(answer: Prediction) -> None:
+    """The loss of one model."""
+    out = console()
+    curve, run = answer.confidence, answer.prediction
+    out.print(
+        f"loss {answer.loss:.4f}; {curve.level:.0%} intervals: the curve [{curve.low:.4f}, {curve.high:.4f}], "
+        f"one new run [{run.low:.4f}, {run.high:.4f}]"
+    )
+    for finding in answer.diagnostics:
+        out.print(f"  {finding.code}: {finding.message}")
 
 
 def prediction(planned: Check, path: Path) -> None:

@@ -122,7 +122,7 @@ def test_notes_name_sizes_that_no_budget_uses_and_minima_that_may_not_be_bracket
 budgets = st.lists(st.floats(2e10, 1e12), min_size=2, max_size=5, unique=True).map(sorted)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(budgets=budgets, exponent=st.floats(0, 1), ratio=st.floats(2, 200), sizes=st.integers(2, 4))
 def test_every_horizon_of_a_plan_is_long_enough(study_of, data, budgets, exponent, ratio, sizes):
     sweep = {"budgets": budgets, "expected_exponent": exponent, "expected_tokens_per_param": ratio}
@@ -143,7 +143,7 @@ def test_every_horizon_of_a_plan_is_long_enough(study_of, data, budgets, exponen
             assert abs(spent / horizon.budget - 1) <= 0.5 / (horizon.steps - 1)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(budgets=budgets, factor=st.floats(1.2, 10))
 def test_a_larger_budget_leaves_every_cell_as_it_was(study_of, data, budgets, factor):
     def planned(some):
@@ -157,7 +157,7 @@ def test_a_larger_budget_leaves_every_cell_as_it_was(study_of, data, budgets, fa
         assert before.items() <= after.items()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(budgets=budgets, extra=st.floats(2e10, 1e12))
 def test_any_added_budget_leaves_what_both_plans_train_as_it_was(study_of, data, budgets, extra):
     def planned(some):

@@ -39,7 +39,7 @@ def test_a_width_outside_the_family_is_refused(study_of, width):
 
 def test_a_family_that_has_no_models_is_refused_by_name(study_of):
     study = study_of(family={"head_width": 1, "positions": "rotary"})
-    with pytest.raises(StudyError, match="family, at width 8: .*rotary positions need an even one"):
+    with pytest.raises(StudyError, match=r"family, at width 8: .*rotary positions need an even one"):
         model_of(8, study)
 
 
@@ -66,6 +66,11 @@ def test_the_nearest_width_is_the_nearest_of_all(study_of, convention):
         nearest = min(sizes, key=lambda width: abs(math.log(sizes[width] / target)))
         assert nearest_width(target, study) == nearest
     assert all(nearest_width(params, study) == width for width, params in sizes.items())
+
+
+def test_nearest_is_meant_in_logarithms(study_of):
+    # N is 4968 at width 8 and 11216 at 16: 7800 lies above their geometric mean (7465), below their mean (8092).
+    assert nearest_width(7800, study_of()) == 16
 
 
 def test_the_nearest_width_may_lie_outside_the_sweep(study_of):

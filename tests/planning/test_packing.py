@@ -86,7 +86,7 @@ def test_the_makespan_by_hand(costs, processes, end):
     assert makespan(costs, processes) == end
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(processes=st.integers(1, 6), done=st.sets(st.integers(0, 11)), seeds=st.integers(2, 6))
 def test_jobs_cover_what_is_left_once_and_never_mix_shapes(study_of, data, tmp_path_factory, processes, done, seeds):
     study = study_of(sweep={"replicate_widths": [16, 24], "replicate_seeds": seeds})

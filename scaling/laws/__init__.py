@@ -1,0 +1,50 @@
+"""Scaling laws: fit, how sure, predict, allocate. Usable alone on anybody's table; reading a LawFit needs no JAX."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scaling.laws.errors import LawError
+    from scaling.laws.fitting import fit
+    from scaling.laws.forms import FORMS, LawForm, Parameter
+    from scaling.laws.results import LawFit, load
+    from scaling.laws.table import Table, data_rich_edge, read
+    from scaling.laws.values import Allocation, Curve, Diagnostic, Estimate, Interval, Prediction
+
+__all__ = [
+    "FORMS",
+    "Allocation",
+    "Curve",
+    "Diagnostic",
+    "Estimate",
+    "Interval",
+    "LawError",
+    "LawFit",
+    "LawForm",
+    "Parameter",
+    "Prediction",
+    "Table",
+    "data_rich_edge",
+    "fit",
+    "load",
+    "read",
+]
+_HOMES = {
+    "errors": ("LawError",),
+    "fitting": ("fit",),
+    "forms": ("FORMS", "LawForm", "Parameter"),
+    "results": ("LawFit", "load"),
+    "table": ("Table", "data_rich_edge", "read"),
+    "values": ("Allocation", "Curve", "Diagnostic", "Estimate", "Interval", "Prediction"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"scaling.laws.{home}"), name)
+    raise AttributeError(f"module 'scaling.laws' has no attribute {name!r}; it has {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,0 +1,231 @@
+"""Approach 2 (Hoffmann et al. 2022, section 3.2): a parabola of ln L in ln N for each budget, then power laws in C.
+
+ln L = a (ln N)^2 + b ln N + c for each budget; N*(C) = exp(-b / 2a), D*(C) = C / flops_per_token(N*), L*(C) at the
+minimum; then straight lines of ln N*, ln D* and ln L* in ln C by least squares. Intervals: losses drawn anew from the
+parabolas with the measured noise, everything fitted again. Plain NumPy.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from scaling.laws import costs, diagnostics, intervals
+from scaling.laws import noise as noises
+from scaling.laws.errors import LawError
+from scaling.laws.forms import Floats
+from scaling.laws.prediction import RUN_NOISE
+from scaling.laws.results import LawFit, rounded_samples
+from scaling.laws.table import Table
+from scaling.laws.values import Diagnostic
+
+SAME_BUDGET = 0.15
+"""Runs whose ln C differ by less from their neighbour belong to one budget, where the table names none."""
+WIDEST_BUDGET = 0.5
+SIZES = 3
+"""Different sizes that a parabola needs."""
+FEW_BUDGETS = 4
+LINES = ("N", "D", "L")
+
+
+def fit(rows: Table, *, resamples: int, level: float, seed: int, versions: dict[str, str]) -> LawFit:
+    """N* = N_coefficient C^N_exponent, D* = D_coefficient C^D_exponent, L* = L_coefficient C^L_exponent."""
+    inputs = rows.inputs(("params", "flops"))
+    log_n, log_l = np.log(inputs["params"]), np.log(rows.loss)
+    groups = budgets(rows)
+    used = [group for group in groups if len(np.unique(np.round(log_n[group], 6))) >= SIZES]
+    if len(used) < 2:
+        raise LawError(
+            f"approach 2 needs at least 2 budgets of {SIZES} sizes or more; this table has {len(used)} "
+            f"(of {len(groups)} budgets)"
+        )
+    log_c = np.array([np.mean(np.log(inputs["flops"][group])) for group in used])
+    shapes = [_basis(log_n[group], rows.weight[group]) for group in used]
+    curves = np.stack([shape @ log_l[group] for shape, group in zip(shapes, used, strict=True)])
+    centres = np.array([log_n[group].mean() for group in used])
+    minima = _minima(curves, centres, log_c, rows)
+    if np.isfinite(minima["N"]).sum() < 2:
+        raise LawError("fewer than 2 budgets have a parabola that opens upwards: there is no optimum to follow")
+    params = _lines(minima, log_c)
+    measured, samples = _resampled(rows, used, curves, centres, log_c, shapes, resamples, seed)
+    between = {
+        name: intervals.interval(np.asarray(samples[name]), params[name], level) for name in params if name in samples
+    }
+    details = [
+        _detail(
+            rows, group, curve, centre, {name: float(values[index]) for name, values in minima.items()}, log_c[index]
+        )
+        for index, (group, curve, centre) in enumerate(zip(used, curves, centres, strict=True))
+    ]
+    fitted = np.concatenate([_parabola(c, log_n[g] - m) for c, g, m in zip(curves, used, centres, strict=True)])
+    order = np.concatenate(used)
+    found = _findings(details, len(groups) - len(used))
+    return LawFit(
+        form="isoflop",
+        equation="N* = a C^p, D* = b C^q at the minimum of ln L = parabola in ln N",
+        inputs=("flops",),
+        params=params,
+        intervals=between,
+        level=level,
+        objective={
+            "name": "least_squares",
+            "delta": None,
+            "reduction": "sum",
+            "space": "log",
+            "value": float(np.sum(rows.weight[order] * (log_l[order] - fitted) ** 2)),
+        },
+        status=diagnostics.status(found),
+        starts={"total": 1, "share_at_optimum": 1.0},
+        diagnostics=tuple(found),
+        rows=len(order),
+        excluded=rows.excluded + _unused(rows, groups, used),
+        conventions=rows.conventions,
+        cost=rows.cost,
+        noise=noises.summary(measured, len(np.unique(rows.cluster[order]))) | {"resampling": "noise"},
+        ranges=rows.ranges(),
+        samples=samples,
+        pinned={},
+        sha256=rows.sha256,
+        versions=versions,
+        source="Hoffmann et al. 2022, approach 2, section 3.2",
+        details={"budgets": details},
+    )
+
+
+def budgets(rows: Table) -> list[np.ndarray[Any, Any]]:
+    """Row numbers of each budget, ascending: by column `budget`, else runs of neighbouring C."""
+    flops = rows.inputs(("flops",))["flops"]
+    if rows.budget is not None:
+        return [np.flatnonzero(rows.budget == value) for value in np.unique(rows.budget)]
+    order = np.argsort(flops, kind="stable")
+    log_c = np.log(flops[order])
+    groups = np.split(order, np.flatnonzero(np.diff(log_c) > SAME_BUDGET) + 1)
+    widest = max(np.ptp(np.log(flops[group])) for group in groups)
+    if widest > WIDEST_BUDGET:
+        raise LawError(
+            f"flops do not fall into budgets (one would span a factor of {np.exp(widest):.2g}); "
+            "give the nominal budgets, as columns={'budget': ...}, or fit form chinchilla"
+        )
+    return groups
+
+
+def _basis(log_n: Floats, weight: Floats) -> Floats:
+    """(3, rows): what takes ln L to the coefficients (a, b, c) in centred ln N, by weighted least squares."""
+    x = log_n - log_n.mean()
+    scale = np.sqrt(weight)
+    return np.linalg.pinv(np.stack([x**2, x, np.ones_like(x)], axis=1) * scale[:, None]) * scale
+
+
+def _parabola(curve: Floats, x: Floats) -> Floats:
+    return curve[..., 0:1] * x**2 + curve[..., 1:2] * x + curve[..., 2:3]
+
+
+def _minima(curves: Floats, centres: Floats, log_c: Floats, rows: Table) -> dict[str, Floats]:
+    """ln N*, ln D*, ln L* (..., budgets); NaN inside this module where a parabola opens downwards."""
+    a, b, c = curves[..., 0], curves[..., 1], curves[..., 2]
+    opens = np.where(a > 0, a, np.nan)
+    log_n = centres - b / (2 * opens)
+    return {
+        "N": log_n,
+        "D": log_c - costs.log_flops_per_token(rows.cost, log_n),
+        "L": c - b**2 / (4 * opens),
+    }
+
+
+def _lines(minima: dict[str, Floats], log_c: Floats) -> dict[str, Any]:
+    """Coefficient and exponent of each power law; NaN in a resample that keeps fewer than 2 budgets."""
+    params: dict[str, Any] = {}
+    use = np.isfinite(minima["N"])
+    count = use.sum(axis=-1)
+    mean_c = np.where(use, log_c, 0.0).sum(axis=-1) / np.maximum(count, 1)
+    away = np.where(use, log_c - mean_c[..., None], 0.0)
+    spread = np.where(count >= 2, (away**2).sum(axis=-1), np.nan)
+    for name in LINES:
+        y = np.where(use, minima[name], 0.0)
+        slope = (away * y).sum(axis=-1) / spread
+        level = y.sum(axis=-1) / np.maximum(count, 1) - slope * mean_c
+        params |= {f"{name}_coefficient": np.exp(level), f"{name}_exponent": slope}
+    return {name: float(value) if value.ndim == 0 else value for name, value in params.items()}
+
+
+def _resampled(
+    rows: Table,
+    used: list[np.ndarray[Any, Any]],
+    curves: Floats,
+    centres: Floats,
+    log_c: Floats,
+    shapes: list[Floats],
+    count: int,
+    seed: int,
+) -> tuple[noises.Noise, dict[str, tuple[float, ...]]]:
+    order = np.concatenate(used)
+    log_n, log_l = np.log(rows.params), np.log(rows.loss)
+    fitted = np.concatenate([_parabola(c, log_n[g] - m) for c, g, m in zip(curves, used, centres, strict=True)])
+    jacobian = np.zeros((len(order), 3 * len(used)))
+    ends = np.cumsum([len(group) for group in used])
+    spans = [slice(end - len(group), end) for end, group in zip(ends, used, strict=True)]
+    for index, (span, group) in enumerate(zip(spans, used, strict=True)):
+        x = log_n[group] - centres[index]
+        jacobian[span, 3 * index : 3 * index + 3] = np.stack([x**2, x, np.ones_like(x)], axis=1)
+    cells = np.stack([rows.params[order], rows.flops[order]], axis=1)
+    measured = noises.estimate(log_l[order] - fitted, jacobian, rows.cluster[order], rows.weight[order], cells)
+    if count == 0:
+        return measured, {}
+    generator = np.random.default_rng(seed + 1)
+    common, row = measured.draw(count, generator)
+    drawn = fitted + noises.simulate(rows.cluster[order], rows.weight[order], common, row, generator)
+    refitted = np.stack([drawn[:, span] @ shape.T for span, shape in zip(spans, shapes, strict=True)], axis=1)
+    lines = _lines(_minima(refitted, centres, log_c, rows), log_c)
+    good = np.isfinite(lines["N_exponent"])
+    kept = {name: values[good] for name, values in lines.items()} | {RUN_NOISE: np.hypot(common, row)[good]}
+    return measured, rounded_samples(kept)
+
+
+def _detail(
+    rows: Table, group: np.ndarray[Any, Any], curve: Floats, centre: float, minimum: dict[str, float], log_c: float
+) -> dict[str, Any]:
+    opens = bool(curve[0] > 0)
+    sizes = np.log(rows.params[group])
+    tokens = rows.tokens[group] if len(rows.tokens) else rows.flops[group] * 0
+    return {
+        "budget": float(np.exp(log_c)) if rows.budget is None else float(rows.budget[group[0]]),
+        "flops": float(np.exp(log_c)),
+        "opens_upwards": opens,
+        "bracketed": opens and bool(sizes.min() < minimum["N"] < sizes.max()),
+        "minimum": {
+            name: float(np.exp(minimum[key])) for name, key in zip(("params", "tokens", "loss"), LINES, strict=True)
+        }
+        if opens
+        else None,
+        "curvature": float(2 * curve[0]),
+        "parabola": {"centre": float(centre), "coefficients": [float(value) for value in curve]},
+        "points": {"params": rows.params[group].tolist(), "tokens": tokens.tolist(), "loss": rows.loss[group].tolist()},
+    }
+
+
+def _findings(details: list[dict[str, Any]], skipped: int) -> list[Diagnostic]:
+    found = []
+    for detail in details:
+        name = f"budget {detail['budget']:.3g}"
+        if not detail["opens_upwards"]:
+            message = f"{name}: the parabola opens downwards and is left out; add sizes on both sides of the optimum"
+            found.append(Diagnostic("parabola_opens_downwards", detail["curvature"], message))
+        elif not detail["bracketed"]:
+            message = (
+                f"{name}: its minimum at N = {detail['minimum']['params']:.3g} lies outside the trained sizes; "
+                "add sizes on that side"
+            )
+            found.append(Diagnostic("minimum_not_bracketed", detail["minimum"]["params"], message))
+    good = sum(detail["opens_upwards"] for detail in details)
+    if good < FEW_BUDGETS:
+        message = f"{good} budgets with a minimum; the slopes of N* and D* need {FEW_BUDGETS} or more"
+        found.append(Diagnostic("too_few_budgets", good, message, "error" if good < 3 else "warning"))
+    if skipped:
+        message = f"{skipped} budgets have fewer than {SIZES} sizes and are left out"
+        found.append(Diagnostic("budgets_left_out", skipped, message, "note"))
+    return found
+
+
+def _unused(rows: Table, groups: list[np.ndarray[Any, Any]], used: list[np.ndarray[Any, Any]]) -> tuple[str, ...]:
+    kept = {int(index) for group in used for index in group}
+    left = [int(index) for group in groups for index in group if int(index) not in kept]
+    return tuple(f"{rows.labels[index]}: its budget has fewer than {SIZES} sizes" for index in sorted(left))

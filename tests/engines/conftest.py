@@ -1,0 +1,118 @@
+"""Jobs that are real processes and train nothing, and the engines that must run them."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scaling.accounting import flops_per_token, params
+from scaling.config import AccountingConfig, ModelConfig
+from scaling.engines import Engine, LocalEngine
+from scaling.records import DataRecord, Horizon, Job, JobSettings, Recipe, RunDirectory, Trajectory
+
+FAKE_JOB = Path(__file__).with_name("fake_job.py")
+MODEL = ModelConfig(layers=1, width=8, heads=1, kv_heads=1, ffn_width=8, vocabulary=257, sequence_length=8)
+DATA = DataRecord(fingerprint="0", tokenizer="bytes", train_tokens=1000, validation_tokens=100)
+
+
+def trajectory_of(seed: int, steps: int) -> Trajectory:
+    cost = flops_per_token(MODEL)
+    recipe = Recipe(
+        learning_rate=1e-3,
+        sequences=1,
+        warmup_tokens=0,
+        weight_decay=0,
+        beta1=0.9,
+        beta2=0.99,
+        epsilon=1e-8,
+        gradient_clip=1,
+        divergence_factor=2,
+        seed=seed,
+    )
+    return Trajectory(
+        model=MODEL,
+        recipe=recipe,
+        data=DATA,
+        accounting=AccountingConfig(),
+        role="fit",
+        params=params(MODEL, "with_embeddings"),
+        flops_per_token=cost.exact,
+        params_with_embeddings=params(MODEL, "with_embeddings"),
+        params_non_embedding=params(MODEL, "without_embeddings"),
+        flops_per_token_exact=cost.exact,
+        flops_per_token_causal=cost.causal,
+        horizons=(Horizon(tokens=8 * steps, steps=steps, decay_steps=1, decay_shape="linear", budget=1e6),),
+    )
+
+
+class Bench:
+    """A run directory, jobs with a stated behaviour, and what they noted of themselves."""
+
+    def __init__(self, folder: Path):
+        self.directory = RunDirectory(folder / "run")
+        self.directory.root.mkdir()
+        self.table, self.events_file = folder / "table.json", folder / "events.jsonl"
+        self.table.write_text("{}")
+        self.events_file.touch()
+
+    def job(self, name: str, steps: int = 10, commit: bool = True, **told: Any) -> Job:
+        """A job of one trajectory that takes `steps` and does as told; it commits its horizon when it exits with 0."""
+        table = json.loads(self.table.read_text())
+        trajectory = trajectory_of(seed=len(table), steps=steps)
+        horizon = self.directory.trajectory(trajectory.id).horizon(trajectory.horizons[0])
+        self.table.write_text(json.dumps(table | {name: {"commits": [str(horizon)] if commit else []} | told}))
+        settings = JobSettings(
+            run_dir=str(self.directory.root),
+            tokens_dir="",
+            steps_per_dispatch=1,
+            checkpoint_seconds=60,
+            keep_forks="last",
+            compilation_cache=None,
+        )
+        return Job(name=name, settings=settings, trajectories=(trajectory,))
+
+    @property
+    def command(self) -> list[str]:
+        return [sys.executable, str(FAKE_JOB), str(self.table)]
+
+    def events(self, kind: str) -> list[dict[str, Any]]:
+        """What was noted in whole lines so far."""
+        lines = self.events_file.read_text().split("\n")[:-1]
+        return [event for event in map(json.loads, lines) if event["kind"] == kind]
+
+    def started(self) -> list[str]:
+        return [event["name"] for event in self.events("start")]
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs: gone and waiting to be collected both count as ended."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{pid}/stat")
+    return not stat.parent.parent.is_dir() or stat.read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+@pytest.fixture
+def is_alive() -> Callable[[int], bool]:
+    return alive
+
+
+@pytest.fixture(params=["local"])
+def engine_of(request: pytest.FixtureRequest, bench: Bench) -> Callable[..., Engine]:
+    """Makes each engine that there is, with the bench's jobs: the contract holds for all of them."""
+
+    def local(processes: int = 2, retries: int = 0) -> Engine:
+        return LocalEngine(processes=processes, retries=retries, command=bench.command)
+
+    return {"local": local}[request.param]

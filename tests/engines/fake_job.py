@@ -1,0 +1,58 @@
+"""A job that trains nothing: a real process that does what a table beside it says.
+
+    fake_job.py TABLE.json JOB.json --exit-with-parent [--core N]
+
+TABLE.json maps a job's name to {"exits": [status of each attempt], "seconds", "say", "commits": [paths], "deaf"}.
+Each start and end is a line of events.jsonl beside the table.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+
+def end_with_parent():
+    while os.read(0, 1):  # not sys.stdin: a thread that waits in it makes the interpreter abort at exit
+        pass
+    os._exit(1)
+
+
+def main():
+    table, job_file, *options = sys.argv[1:]
+    assert options[0] == "--exit-with-parent", options
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    if "--core" in options:
+        os.sched_setaffinity(0, {int(options[options.index("--core") + 1])})
+    name = json.loads(Path(job_file).read_text())["name"]
+    told = json.loads(Path(table).read_text())[name]
+    events = Path(table).with_name("events.jsonl")
+    attempts = sum(json.loads(line)["name"] == name for line in events.read_text().splitlines() if '"start"' in line)
+
+    def note(kind):
+        cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+        event = {"kind": kind, "name": name, "pid": os.getpid(), "cores": cores, "time": time.monotonic()}
+        with events.open("a") as file:
+            file.write(json.dumps(event) + "\n")
+
+    if told.get("deaf"):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    note("start")
+    print(told.get("say", f"{name} speaks"), flush=True)
+    time.sleep(told.get("seconds", 0))
+    exits = told.get("exits", [0])
+    status = exits[min(attempts, len(exits) - 1)]
+    if status == 0:
+        for path in map(Path, told["commits"]):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("{}")
+    note("end")
+    if status < 0:
+        os.kill(os.getpid(), -status)
+    sys.exit(status)
+
+
+main()

@@ -1,0 +1,182 @@
+"""Known truth first, then a second method, then published optima."""
+
+import json
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import polars as pl
+import pytest
+from scipy.optimize import least_squares
+
+from scaling import laws
+from scaling.laws import solver
+from scaling.laws.forms import CHINCHILLA, power
+from tests.laws.planted import SIZES, TRUTH, published, study
+
+CHINCHILLA_COLUMNS = {"params": "Model Size", "flops": "Training FLOP"}
+POWERS = [("params", 0.7), ("params", 0.0), ("tokens", 1.5), ("flops", 0.3)]
+
+
+def problem(table: dict[str, list[float]], delta: float = 1e-3, **pins: float) -> solver.Problem:
+    logs = {name: np.log(table[name]) for name in ("params", "tokens")}
+    return solver.Problem(CHINCHILLA, logs, np.log(table["loss"]), np.ones(len(table["loss"])), delta, pins)
+
+
+def published_problem(delta: float = 1e-3) -> solver.Problem:
+    rows = pl.read_csv(published("chinchilla", "points.csv")).sort("loss").head(240)
+    params, flops = rows["Model Size"].to_numpy(), rows["Training FLOP"].to_numpy()
+    return problem({"params": params, "tokens": flops / (6 * params), "loss": rows["loss"].to_numpy()}, delta)
+
+
+def test_noiseless_data_return_the_planted_parameters() -> None:
+    fit = laws.fit(study(), "chinchilla", resamples=0)
+    for name, value in TRUTH.items():
+        assert fit.params[name] == pytest.approx(value, rel=1e-6)
+
+
+@pytest.mark.parametrize(("x", "asymptote"), POWERS)
+def test_noiseless_power_law_returns_the_planted_parameters(x: str, asymptote: float) -> None:
+    values = SIZES * 1e3
+    table = {x: values, "loss": asymptote + 40 * values**-0.3}
+    fit = laws.fit(table, "power", x=x, pin={"E": 0.0} if asymptote == 0 else None, resamples=0)
+    assert fit.params == pytest.approx({"E": asymptote, "A": 40.0, "alpha": 0.3}, rel=1e-6)
+    assert fit.loss(**{x: 1e9}) == pytest.approx(asymptote + 40 * 1e9**-0.3)
+
+
+def test_power_law_without_asymptote_is_a_straight_line_in_logarithms() -> None:
+    generator = np.random.default_rng(0)
+    values = 30 * SIZES**-0.2 * np.exp(0.01 * generator.standard_normal(len(SIZES)))
+    fit = laws.fit({"params": SIZES, "loss": values}, "power", pin={"E": 0.0}, delta=1e3, resamples=0)
+    slope, level = np.polyfit(np.log(SIZES), np.log(values), 1)
+    assert fit.params["alpha"] == pytest.approx(-slope, rel=1e-8)
+    assert fit.params["A"] == pytest.approx(np.exp(level), rel=1e-8)
+
+
+@pytest.mark.parametrize("pin", [{}, {"E": 1.0}, {"alpha": 0.5}, {"A": 300.0}, {"E": 0.0, "beta": 0.2}])
+def test_least_squares_agrees_with_scipy(pin: dict[str, float]) -> None:
+    table = study(noise=0.01, seed=3)
+    ours = laws.fit(table, "chinchilla", pin=pin, delta=1e3, resamples=0)
+    size, data, log_loss = (np.log(table[name]) for name in ("params", "tokens", "loss"))
+    free = [name for name in TRUTH if name not in pin]
+
+    def residuals(z: np.ndarray) -> np.ndarray:
+        p = dict(zip(free, z, strict=True))
+        p = {name: np.exp(value) if name in "AB" else value for name, value in p.items()} | pin
+        terms = p["A"] * np.exp(-p["alpha"] * size) + p["B"] * np.exp(-p["beta"] * data)
+        return np.log(p["E"] + terms) - log_loss
+
+    start = [np.log(TRUTH[name]) if name in "AB" else TRUTH[name] for name in free]
+    theirs = least_squares(residuals, start, x_scale="jac", xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=5000)
+    assert ours.objective["value"] == pytest.approx(theirs.cost, rel=1e-9)
+    for name, value in zip(free, theirs.x, strict=True):
+        assert ours.params[name] == pytest.approx(np.exp(value) if name in "AB" else value, rel=1e-4)
+    assert {name: ours.params[name] for name in pin} == pin
+
+
+def test_objective_is_the_sum_of_huber_terms_with_weights() -> None:
+    table = study(noise=0.01)
+    weight = np.linspace(0.5, 2.0, len(table["loss"]))
+    fit = laws.fit(table | {"weight": weight}, "chinchilla", resamples=0)
+    r = np.abs(np.log(fit.loss(params=table["params"], tokens=table["tokens"]) / table["loss"]))
+    terms = np.where(r <= 1e-3, r**2 / 2, 1e-3 * (r - 1e-3 / 2))
+    assert fit.objective["value"] == pytest.approx(np.sum(weight * terms), rel=1e-9)
+    assert fit.objective | {"value": 0} == {
+        "name": "huber", "delta": 1e-3, "reduction": "sum", "space": "log", "value": 0,
+    }  # fmt: skip
+
+
+def test_a_row_of_weight_two_counts_as_two_rows() -> None:
+    table = study(noise=0.01)
+    twice = {name: [*values, values[0]] for name, values in table.items()}
+    weighted = table | {"weight": [2.0] + [1.0] * (len(table["loss"]) - 1)}
+    one, two = (laws.fit(given, "chinchilla", resamples=0).params for given in (twice, weighted))
+    assert one == pytest.approx(two, rel=1e-6)
+
+
+def test_bounds_hold_and_gradient_vanishes_elsewhere() -> None:
+    table = study(noise=0.0)
+    table["loss"] = (30 / np.array(table["params"]) ** 0.2 + 90 / np.array(table["tokens"]) ** 0.3 - 0.4).tolist()
+    fit = laws.fit(table, "chinchilla", resamples=0, delta=1e3)
+    assert fit.params["E"] == 0.0
+    assert "parameter_at_bound" in {item.code for item in fit.diagnostics}
+
+
+def test_callers_precision_is_untouched() -> None:
+    before = jax.config.jax_enable_x64
+    laws.fit(study(), "chinchilla", resamples=20, starts=8)
+    assert jax.config.jax_enable_x64 == before
+    assert jnp.ones(1).dtype == (jnp.float64 if before else jnp.float32)
+
+
+def test_tables_of_similar_size_share_one_program() -> None:
+    laws.fit(study(noise=0.01), "chinchilla", resamples=20, starts=8)
+    programs = solver._minimise._cache_size()
+    laws.fit(study(noise=0.01, replicated=1), "chinchilla", resamples=50, starts=30, delta=1e-2, pin={"E": 0.5})
+    assert solver._minimise._cache_size() == programs
+
+
+def test_power_forms_are_one_object_per_input() -> None:
+    assert power("flops") is power("flops")
+
+
+def test_published_chinchilla_optimum_from_nearly_every_start() -> None:
+    given = published_problem()
+    starts = solver.default_starts(given, 256, seed=0)
+    natural = given.natural(starts)
+    assert natural["alpha"].min() < 0.1
+    assert natural["alpha"].max() > 1.45
+    assert natural["E"].min() < 0.05
+    solution = solver.solve(given, starts)
+    assert np.mean(solution.objective <= 0.00101827402) >= 0.95
+    best = given.natural(solution.z[np.argmin(solution.objective)])
+    expected = {"A": 477.826, "B": 2143.417, "E": 1.817218, "alpha": 0.347310, "beta": 0.367172}
+    assert {name: float(value) for name, value in best.items()} == pytest.approx(expected, rel=2e-6)
+
+
+def test_a_full_multi_start_takes_at_most_two_cpu_seconds() -> None:
+    given = published_problem()
+    starts = solver.default_starts(given, 256, seed=0)
+    solver.solve(given, starts)
+    before = time.process_time()
+    solver.solve(given, starts)
+    assert time.process_time() - before < 2.0
+
+
+def test_published_least_absolute_deviations() -> None:
+    given = published_problem(delta=1e-7)
+    solution = solver.solve(given, solver.default_starts(given, 64, seed=0))
+    best = given.natural(solution.z[np.argmin(solution.objective)])
+    residual = np.log(CHINCHILLA.loss(best, given.logs)) - given.log_loss
+    assert np.sum(np.abs(residual)) == pytest.approx(1.1294946, abs=2e-7)
+    expected = {"A": 482.006, "B": 2085.43, "E": 1.81686, "alpha": 0.347813, "beta": 0.365854}
+    assert {name: float(value) for name, value in best.items()} == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("delta", "objective", "alpha", "beta"),
+    [(1e-3, 0.00012043604, 0.21404, 0.52599), (1e-4, 1.30364e-5, 0.201, None)],
+)
+def test_published_gemstones_optima(delta: float, objective: float, alpha: float, beta: float | None) -> None:
+    lines = published("gemstones", "slim_chinchilla.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    table = {name: [row[name] for row in rows] for name in rows[0]}
+    columns = {"params": "params_active_precise", "tokens": "tokens", "loss": "final_loss"}
+    fit = laws.fit({column: table[column] for column in columns.values()}, columns=columns, delta=delta, resamples=0)
+    assert fit.objective["value"] == pytest.approx(objective, rel=1e-5)
+    assert fit.params["alpha"] == pytest.approx(alpha, abs=6e-4)
+    if beta is not None:
+        assert fit.params["beta"] == pytest.approx(beta, abs=2e-5)
+
+
+def test_published_intervals_of_chinchilla() -> None:
+    path = published("chinchilla", "points.csv")
+    fit = laws.fit(path, columns=CHINCHILLA_COLUMNS, drop_highest_loss=5, resamples=1000)
+    besiroglu = {"A": (285, 744), "B": (1042, 5810), "E": (1.769, 1.871), "alpha": (0.317, 0.373), "beta": (0.331, 0.415)}
+    for name, (low, high) in besiroglu.items():
+        width = high - low
+        assert fit.intervals[name].low == pytest.approx(low, abs=0.15 * width)
+        assert fit.intervals[name].high == pytest.approx(high, abs=0.15 * width)
+    assert fit.exponents()["params"].value == pytest.approx(0.513, abs=0.002)
+    assert fit.noise["resampling"] == "pairs"

@@ -1,0 +1,90 @@
+"""A study so small that all of it, trained for real in its own processes, takes seconds."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from scaling.records import content_hash
+
+Scaling = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def tiny(text: Path, compilation_cache: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Write a tiny study's YAML; parts can be changed by name."""
+    return writer(text, compilation_cache, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def tiny_module(text: Path, compilation_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """The same, for fixtures that a module shares."""
+    return writer(text, compilation_cache, tmp_path_factory.mktemp("tiny"))
+
+
+def writer(text: Path, compilation_cache: Path, folder: Path) -> Callable[..., Path]:
+    """Writes tiny studies into `folder`."""
+
+    def write(**changes: dict[str, Any]) -> Path:
+        study: dict[str, Any] = {
+            "name": "tiny",
+            "data": {"corpus": str(text), "validation_tokens": 2000},
+            "family": {"layers": 1, "head_width": 8, "sequence_length": 16, "ffn_ratio": 2.0},
+            "training": {
+                "reference_width": 16,
+                "learning_rate": 1e-2,
+                "batch_tokens": 64,
+                "warmup_tokens": 256,
+                "minimum_steps": 40,
+                "minimum_decay_steps": 8,
+                "steps_per_dispatch": 16,
+            },
+            "sweep": {
+                "budgets": [1.5e8, 3e8, 6e8],
+                "widths": [8, 16, 24],
+                "sizes_per_budget": 3,
+                "expected_tokens_per_param": 1.0,
+                "replicate_widths": [8],
+                "replicate_budgets": 2,
+                "replicate_seeds": 2,
+            },
+            "laws": {"resamples": 100},
+            "check": {"budget_multiple": 2.0, "seeds": 2},
+            "engine": {"processes": 2, "compilation_cache": str(compilation_cache)},
+        }
+        for part, fields in changes.items():
+            study[part] = study[part] | fields if isinstance(fields, dict) else fields
+        path = folder / f"tiny-{content_hash(study)[:8]}.yaml"
+        path.write_text(yaml.safe_dump(study))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def scaling(tmp_path: Path) -> Scaling:
+    """Run a verb as a user would, in tmp_path."""
+
+    def run(*arguments: Any, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "scaling", *map(str, arguments)],
+            cwd=tmp_path,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    return run
+
+
+def environment() -> dict[str, str]:
+    """This process's, with the project importable where it is not installed."""
+    root = str(Path(__file__).parents[2])
+    return os.environ | {"PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}

@@ -1,0 +1,118 @@
+"""Bad input ends with exit code 2 and one clear message, before anything is trained or written."""
+
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scaling.config import StudyError, load_study
+from scaling.studies import preflight
+from tests.studies.conftest import Scaling
+
+Tiny = Callable[..., Path]
+
+
+def refused(answer: subprocess.CompletedProcess[str], words: str) -> None:
+    assert answer.returncode == 2, answer.stdout + answer.stderr
+    assert re.search(words, answer.stderr), answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"trainig": {}}, "trainig is not a field; did you mean training"),
+        ({"training": {"learning_rate": "fast"}}, "training.learning_rate is 'fast'"),
+        ({"sweep": {"widths": [12, 16]}}, "sweep.widths has 12, not divisible by family.head_width 8; use 8 or 16"),
+        ({"sweep": {"widths": [16]}}, "single size"),
+        ({"data": {"validation_tokens": 10**9}}, "data.validation_tokens is 1000000000, but the text"),
+        ({"sweep": {"budgets": [1e6, 3e8]}}, "sweep.budgets has 1e[+]?0?6.*steps"),
+    ],
+)
+def test_a_wrong_study(tiny: Tiny, scaling: Scaling, tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+    study = tiny() if "trainig" in changes else tiny(**changes)
+    if "trainig" in changes:
+        study.write_text(study.read_text() + "trainig: {}\n")
+    refused(scaling("run", study), words)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_wrong_text(tiny: Tiny, scaling: Scaling, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    refused(scaling("plan", tiny(data={"corpus": str(empty)})), "data.corpus is .*empty")
+    folder = tmp_path / "latin"
+    folder.mkdir()
+    (folder / "good.txt").write_text("plain words " * 4000)
+    (folder / "other.txt").write_text("more plain words " * 3000)
+    (folder / "bad.txt").write_bytes(b"caf\xe9 " * 100)
+    refused(scaling("plan", tiny(data={"corpus": str(folder)})), r"bad\.txt")
+    answer = scaling("plan", tiny(data={"corpus": str(folder), "bad_encoding": "skip"}))
+    assert answer.returncode == 0, answer.stderr
+
+
+def test_an_output_folder_of_another_study(tiny: Tiny, scaling: Scaling, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "study.yaml").write_text(tiny(training={"learning_rate": 0.5}).read_text())
+    refused(
+        scaling("run", tiny(), "--out", out),
+        "belongs to a different study: training.learning_rate is 0.5 there and 0.01 here",
+    )
+
+
+def test_an_output_folder_with_other_files(tiny: Tiny, scaling: Scaling, tmp_path: Path) -> None:
+    out = tmp_path / "home"
+    out.mkdir()
+    (out / "thesis.tex").write_text("precious")
+    refused(scaling("run", tiny(), "--out", out), "a folder with other files in it")
+    assert [path.name for path in out.iterdir()] == ["thesis.tex"]
+
+
+def test_an_output_folder_that_cannot_be_written(tiny: Tiny, tmp_path: Path) -> None:
+    study = load_study(tiny())
+    with pytest.raises(StudyError, match="a file; give a folder"):
+        preflight.check_directory(study, tiny())
+    with pytest.raises(StudyError, match="cannot be written"):
+        preflight.check_directory(study, Path("/proc/scaling"))
+    with pytest.raises(StudyError, match="is a local folder"):
+        preflight.check_directory(study, Path("gs://bucket/run"))
+
+
+def test_a_disk_without_room(tiny: Tiny, tmp_path: Path) -> None:
+    free = os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize
+    with pytest.raises(StudyError, match=r"the plan needs \d+ MB .* and \d+ MB are free"):
+        preflight.check_space(tmp_path / "run", free)
+    preflight.check_space(tmp_path / "run", 0)
+
+
+def test_the_sweep_may_change_and_what_changes_results_may_not(tiny: Tiny) -> None:
+    study = load_study(tiny())
+    other = load_study(tiny(sweep={"budgets": [3e8, 6e8]}, training={"steps_per_dispatch": 5}, laws={"delta": 1.0}))
+    assert preflight.differences(study, other) == []
+    different = load_study(tiny(training={"beta2": 0.9}, data={"validation_tokens": 3000}))
+    assert preflight.differences(study, different) == [
+        "data.validation_tokens is 2000 there and 3000 here",
+        "training.beta2 is 0.99 there and 0.9 here",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["rnu"], "'rnu' is not a verb; did you mean run?"),
+        (["run"], "the following arguments are required: STUDY"),
+        (["run", "nowhere.yaml"], "nowhere.yaml does not exist"),
+        (["status", "."], "not a run directory"),
+        (["report", "."], "not a run directory"),
+        (["fit", "nowhere.csv"], "nowhere.csv"),
+        (["predict", "nowhere.json", "--flops", "1e9"], "nowhere.json does not exist"),
+        (["job", "nowhere.json"], "nowhere.json does not exist"),
+    ],
+)
+def test_wrong_command_lines(scaling: Scaling, arguments: list[str], words: str) -> None:
+    refused(scaling(*arguments), words)

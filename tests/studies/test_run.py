@@ -1,0 +1,161 @@
+"""The main job on a tiny study, trained for real: from the YAML to the report, killed and taken up again."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from scaling.records import RunDirectory, content_hash
+from tests.studies.conftest import Scaling, environment
+
+Tiny = Callable[..., Path]
+
+
+def losses(out: Path) -> dict[tuple[str, str], float]:
+    table = pl.read_csv(out / "observations.csv")
+    rows = table.select("trajectory", "horizon", "loss").rows()
+    assert len({row[:2] for row in rows}) == len(rows), "a horizon counted twice"
+    return {row[:2]: row[2] for row in rows}
+
+
+@pytest.fixture(scope="module")
+def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run directory of a tiny study that nothing disturbed, with what the terminal said beside it."""
+    tiny: Tiny = request.getfixturevalue("tiny_module")
+    folder = tmp_path_factory.mktemp("finished")
+    answer = subprocess.run(
+        [sys.executable, "-m", "scaling", "run", str(tiny()), "--out", str(folder / "run")],
+        env=environment(), capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    (folder / "said.txt").write_text(answer.stdout)
+    return folder / "run"
+
+
+def test_the_run_directory_is_as_designed(finished: Path) -> None:
+    directory = RunDirectory(finished)
+    assert directory.study.is_file()
+    for trajectory in directory.trajectory_directories():
+        names = {path.name for path in trajectory.root.iterdir()}
+        assert {"trajectory.json", "metrics.jsonl", "checkpoints"} <= names
+        assert any(name.startswith("horizon-") for name in names)
+    assert {path.stem for path in directory.laws.glob("*.json")} == {"chinchilla", "isoflop", "power"}
+    assert (directory.report / "index.html").is_file()
+    table = pl.read_csv(directory.observations)
+    assert table.filter(pl.col("role") == "fit").height == 3 * 3 + 2
+    assert table.filter(pl.col("role") == "check").height == 2
+
+
+def test_the_prediction_was_written_before_the_check_was_trained(finished: Path) -> None:
+    (folder,) = RunDirectory(finished).check.iterdir()
+    prediction = json.loads((folder / "prediction.json").read_text())
+    assert content_hash(prediction)[:12] == folder.name
+    result = json.loads((folder / "result.json").read_text())
+    assert result["prediction"] == prediction
+    began = [RunDirectory(finished).trajectory(name).record.stat().st_mtime_ns for name in prediction["trajectories"]]
+    assert (folder / "prediction.json").stat().st_mtime_ns < min(began)
+    table = pl.read_csv(finished / "observations.csv")
+    largest = table.filter(pl.col("role") == "fit")["budget"].max()
+    assert prediction["flops"] >= 2 * float(str(largest))
+    assert set(result["baseline_errors"]) == {"best_loss_of_last_budget", "straight_line_in_logs"}
+    assert result["inside"] == (
+        prediction["interval"]["low"] <= result["measured"]["loss"] <= prediction["interval"]["high"]
+    )
+
+
+def test_fit_and_check_share_no_seed(finished: Path) -> None:
+    table = pl.read_csv(finished / "observations.csv")
+    seeds = {role: set(table.filter(pl.col("role") == role)["seed"]) for role in ("fit", "check")}
+    assert not seeds["fit"] & seeds["check"]
+
+
+def test_the_terminal_says_what_happened(finished: Path) -> None:
+    said = (finished.parent / "said.txt").read_text()
+    for words in ("chinchilla", "isoflop", "compute-optimal", "Trust:", "predicted loss", "measured", "would have said"):
+        assert words in said
+    assert "\x1b[" not in said, "plain lines when the output is not a terminal"
+
+
+def test_again_trains_nothing(finished: Path, tiny_module: Tiny) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (finished / "trajectories").rglob("*") if path.is_file()}
+    answer = subprocess.run(
+        [sys.executable, "-m", "scaling", "run", str(tiny_module()), "--out", str(finished)],
+        env=environment(), capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_verbs_on_a_finished_run(finished: Path, scaling: Scaling) -> None:
+    status = json.loads(scaling("status", finished, "--json").stdout)
+    assert {one["state"] for one in status["trajectories"]} == {"done"}
+    law = json.loads(scaling("fit", finished, "--resamples", 100, "--json").stdout)
+    wanted = {
+        "form", "params", "intervals", "objective", "status", "starts", "diagnostics", "rows", "conventions",
+        "sha256", "versions",
+    }  # fmt: skip
+    assert wanted <= law.keys()
+    assert law["rows"] == 11
+    assert {"name", "delta", "reduction", "space", "value"} <= law["objective"].keys()
+    answer = json.loads(scaling("predict", finished, "--flops", "1e9", "--json").stdout)
+    assert answer["params"]["low"] <= answer["params"]["value"] <= answer["params"]["high"]
+    one = json.loads(scaling("predict", finished, "--params", 10000, "--tokens", 50000, "--json").stdout)
+    assert one["prediction"]["low"] < one["loss"] < one["prediction"]["high"]
+    assert scaling("report", finished).returncode == 0
+
+
+def test_a_killed_sweep_ends_its_jobs_and_goes_on_to_the_same_bits(
+    finished: Path, tiny_module: Tiny, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "scaling", "run", str(tiny_module()), "--out", str(out)]
+    process = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while len(list(out.glob("trajectories/*/horizon-*.json"))) < 2:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    answer = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=600, check=False)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert losses(out) == losses(finished)
+
+
+def test_an_added_budget_keeps_what_was_committed(finished: Path, tiny_module: Tiny, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    small = tiny_module(sweep={"budgets": [1.5e8, 3e8]}, check={"enabled": False})
+    run = [sys.executable, "-m", "scaling", "run"]
+    for study in (small, tiny_module()):
+        answer = subprocess.run(
+            [*run, str(study), "--out", str(out), "--check.enabled", "false"],
+            env=environment(), capture_output=True, text=True, timeout=600, check=False,
+        )  # fmt: skip
+        assert answer.returncode == 0, answer.stdout + answer.stderr
+        if study == small:
+            before = {path: path.read_bytes() for path in out.glob("trajectories/*/horizon-*.json")}
+    assert len(before) == 3 * 2 + 2
+    assert {path: path.read_bytes() for path in before} == before
+    table = pl.read_csv(finished / "observations.csv").filter(pl.col("role") == "fit")
+    assert len(losses(out)) == table.height
+
+
+def test_a_diverged_trajectory_is_left_out_with_a_line(tiny: Tiny, scaling: Scaling, tmp_path: Path) -> None:
+    study = tiny(
+        training={"learning_rate": 1e-2, "learning_rate_exponent": 14.0, "gradient_clip": 1e9, "divergence_factor": 1.2},
+        check={"enabled": False},
+    )
+    answer = scaling("run", study, "--out", tmp_path / "run")
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert "diverged at step" in answer.stderr
+    assert "left out of the fit" in answer.stderr
+    table = pl.read_csv(tmp_path / "run" / "observations.csv")
+    assert 24 not in set(table["width"])
+    assert {8, 16} <= set(table["width"])

@@ -143,7 +143,7 @@ def _train(arguments: list[str]) -> int:
     parser.add_argument("--out", metavar="DIR", help="run directory (default: runs/<study's name>)")
     options, rest = parser.parse_known_args(arguments)
     study = _study(options.study, rest)
-    return run.run(study, Path(options.out) if options.out else Path("runs") / study.name, options.study)
+    return run.run(study, Path(options.out) if options.out else Path("runs") / study.name)
 
 
 def _status(arguments: list[str]) -> int:
@@ -238,7 +238,7 @@ def _job(arguments: list[str]) -> int:
 
 
 def _end_with_parent() -> None:
-    while sys.stdin.buffer.read(1):
+    while os.read(0, 1):  # not sys.stdin: its lock, held at interpreter shutdown, aborts the process
         pass
     os._exit(1)
 

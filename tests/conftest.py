@@ -1,4 +1,4 @@
-"""Shared by all tests: small trajectories on small text, trained in this process with compiled programs kept on disk."""
+"""Shared by all tests: small trajectories on small text, trained in this process, compiled programs on disk."""
 
 from collections.abc import Callable
 from pathlib import Path

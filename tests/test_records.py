@@ -70,13 +70,9 @@ def test_a_full_disk_leaves_what_was_there_and_no_temporary(tmp_path: Path) -> N
 
 
 def test_is_disk_full_looks_through_causes() -> None:
-    try:
-        try:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        except OSError as error:
-            raise RuntimeError("cannot save") from error
-    except RuntimeError as error:
-        assert is_disk_full(error)
+    wrapped = RuntimeError("cannot save")
+    wrapped.__cause__ = OSError(errno.ENOSPC, "No space left on device")
+    assert is_disk_full(wrapped)
     assert not is_disk_full(OSError(errno.EACCES, "Permission denied"))
 
 

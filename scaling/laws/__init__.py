@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from scaling.laws.forms import FORMS, LawForm, Parameter
     from scaling.laws.results import LawFit, load
     from scaling.laws.table import Table, data_rich_edge, read
-    from scaling.laws.values import Allocation, Curve, Diagnostic, Estimate, Interval, Prediction
+    from scaling.laws.values import Allocation, Curve, Diagnostic, Estimate, Interval, Prediction, count, number
 
 __all__ = [
     "FORMS",
@@ -24,9 +24,11 @@ __all__ = [
     "Parameter",
     "Prediction",
     "Table",
+    "count",
     "data_rich_edge",
     "fit",
     "load",
+    "number",
     "read",
 ]
 _HOMES = {
@@ -35,7 +37,7 @@ _HOMES = {
     "forms": ("FORMS", "LawForm", "Parameter"),
     "results": ("LawFit", "load"),
     "table": ("Table", "data_rich_edge", "read"),
-    "values": ("Allocation", "Curve", "Diagnostic", "Estimate", "Interval", "Prediction"),
+    "values": ("Allocation", "Curve", "Diagnostic", "Estimate", "Interval", "Prediction", "count", "number"),
 }
 
 

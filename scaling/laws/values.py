@@ -1,9 +1,26 @@
 """What a law answers: intervals, estimates, predictions, allocations. Frozen; lossless as JSON."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from scaling.laws.forms import Floats
+
+
+def number(value: float) -> str:
+    """Three significant digits as people write them (four from 1 to 10): 0.512, 1.246, 84.3, 1.2e12."""
+    if value and not 1e-3 <= abs(value) < 1e6:
+        mantissa, exponent = f"{value:.2e}".split("e")
+        return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{4 if 1 <= abs(value) < 10 else 3}g}"
+
+
+def count(value: float) -> str:
+    """Three significant digits with a suffix: 84.3k, 2.18M, 68.9B, 1.4T."""
+    for unit, suffix in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if 0.9995 * unit <= abs(value) < 1000 * unit:
+            return f"{value / unit:.3g}{suffix}"
+    return number(value)
 
 
 @dataclass(frozen=True)
@@ -30,6 +47,10 @@ class Estimate:
     @property
     def interval(self) -> Interval:
         return Interval(self.low, self.high, self.level)
+
+    def text(self, write: Callable[[float], str] = number) -> str:
+        """The value with its interval."""
+        return f"{write(self.value)} [{write(self.low)}, {write(self.high)}]"
 
     def __contains__(self, value: float) -> bool:
         return self.low <= value <= self.high

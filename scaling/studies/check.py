@@ -108,7 +108,7 @@ def compare(directory: RunDirectory, check: Check) -> dict[str, Any] | None:
 
 
 def baselines(rows: Sequence[Observation], flops: float) -> dict[str, float]:
-    """Two simple answers: the largest budget's best loss, and a straight line in logs through the budgets' best losses."""
+    """Two simple answers: the largest budget's best loss; a straight line in logs through every budget's best."""
     best: dict[float, Observation] = {}
     for row in rows:
         if row.budget not in best or row.loss < best[row.budget].loss:

@@ -19,11 +19,8 @@ DONE, FAILED = 0, 1
 """Exit codes, beside the engine's for a full disk."""
 
 
-def run(study: Study, root: Path, command: str) -> int:
+def run(study: Study, root: Path) -> int:
     """Do what is left of `study` in the run directory `root`: 0 all done, 1 a job failed, 4 the disk is full.
-
-    Args:
-      command: what the user typed, for the report's "how to reproduce".
 
     Raises:
       StudyError: bad input, found before anything is trained.
@@ -42,12 +39,12 @@ def run(study: Study, root: Path, command: str) -> int:
         show.start(planned, tokens, root)
         code = _train(study, directory, planned.trajectories, "sweep")
         if code == DONE:
-            code = _conclude(study, directory, planned.trajectories, command)
+            code = _conclude(study, directory, planned.trajectories)
     show.end(code, directory, time.monotonic() - started)
     return code
 
 
-def _conclude(study: Study, directory: RunDirectory, planned: Sequence[Trajectory], command: str) -> int:
+def _conclude(study: Study, directory: RunDirectory, planned: Sequence[Trajectory]) -> int:
     """From observations to the report."""
     rows, diverged = observations(directory)
     for line in diverged:
@@ -60,7 +57,7 @@ def _conclude(study: Study, directory: RunDirectory, planned: Sequence[Trajector
     code = _check(study, directory, planned[0], laws[MAIN], fitted) if study.check.enabled else DONE
     rows, _ = observations(directory)
     write_observations(directory, rows)
-    report.write(directory.root, command)
+    report.refresh(directory.root)
     return code
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from scaling.config import Study
 from scaling.data import Tokens
-from scaling.laws import Allocation, Estimate, LawFit, Prediction
+from scaling.laws import Allocation, LawFit, Prediction, count, number
 from scaling.planning import Plan, plan_checkpoint_bytes
 from scaling.records import Observation, RunDirectory
 from scaling.studies.check import Check
@@ -24,7 +24,9 @@ WIDE = 100
 
 def console() -> Console:
     """Standard output; a fixed width where it is not a terminal, so that logs and docs read the same."""
-    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=WIDE)
+    if sys.stdout.isatty():
+        return Console(highlight=False)
+    return Console(highlight=False, width=WIDE)
 
 
 def plan(planned: Plan) -> None:
@@ -59,8 +61,8 @@ def totals(planned: Plan) -> None:
     check = "" if not planned.expected_check else f", then the check about {duration(planned.expected_check_seconds)}"
     out.print(
         f"plan: {len(planned.trajectories)} trajectories of {sizes} sizes, {planned.observations} horizons at "
-        f"{len(planned.study.sweep.budgets)} budgets, {planned.flops:.2e} FLOPs; on {planned.processes} processes about "
-        f"{duration(planned.expected_seconds)} at {planned.study.engine.expected_flops_per_second:.0e} FLOP/s "
+        f"{len(planned.study.sweep.budgets)} budgets, {planned.flops:.2e} FLOPs; on {planned.processes} processes "
+        f"about {duration(planned.expected_seconds)} at {planned.study.engine.expected_flops_per_second:.0e} FLOP/s "
         f"each{check}; checkpoints take up to {plan_checkpoint_bytes(planned) / 1e6:.0f} MB"
     )
     for note in planned.notes:
@@ -110,8 +112,11 @@ def answers(study: Study, law: LawFit, rows: Sequence[Observation]) -> None:
             beyond.append(f"{multiple:g}x")
         drawn.add_row(
             f"{multiple:g}x{'*' if answer.tokens.value > unique else ''}",
-            f"{answer.flops:.1e}",
-            *(estimate(value) for value in (answer.params, answer.tokens, answer.tokens_per_param, answer.loss)),
+            number(answer.flops),
+            answer.params.text(count),
+            answer.tokens.text(count),
+            answer.tokens_per_param.text(),
+            answer.loss.text(),
         )
     out.print(
         f"\n[bold]compute-optimal[/] (N {law.conventions['params']}, C {law.conventions['flops']}, "
@@ -152,8 +157,8 @@ def allocation(law: LawFit, answer: Allocation) -> None:
     out = console()
     out.print(
         f"C {answer.flops:.3g} FLOPs ({law.conventions.get('flops', '6N')}): "
-        f"N* {estimate(answer.params)}, D* {estimate(answer.tokens)}, D*/N* {estimate(answer.tokens_per_param)}, "
-        f"loss {estimate(answer.loss)} ({answer.loss.level:.0%} intervals)"
+        f"N* {answer.params.text(count)}, D* {answer.tokens.text(count)}, D*/N* {answer.tokens_per_param.text()}, "
+        f"loss {answer.loss.text()} ({answer.loss.level:.0%} intervals)"
     )
     for finding in answer.diagnostics:
         out.print(f"  {finding.code}: {finding.message}")
@@ -213,18 +218,6 @@ def status(found: RunStatus) -> None:
     out.print(f"laws: {', '.join(found.laws) or 'none yet'}")
     if found.check is not None:
         check(found.check)
-
-
-def estimate(value: Estimate) -> str:
-    """A value with its interval."""
-    return f"{number(value.value)} [{number(value.low)}, {number(value.high)}]"
-
-
-def number(value: float) -> str:
-    """Four significant digits; thousands grouped, large numbers in powers of ten."""
-    if abs(value) >= 1e6 or 0 < abs(value) < 1e-3:
-        return f"{value:.2e}"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _between(law: LawFit, name: str) -> str:

@@ -173,7 +173,13 @@ def test_published_gemstones_optima(delta: float, objective: float, alpha: float
 def test_published_intervals_of_chinchilla() -> None:
     path = published("chinchilla", "points.csv")
     fit = laws.fit(path, columns=CHINCHILLA_COLUMNS, drop_highest_loss=5, resamples=1000)
-    besiroglu = {"A": (285, 744), "B": (1042, 5810), "E": (1.769, 1.871), "alpha": (0.317, 0.373), "beta": (0.331, 0.415)}
+    besiroglu = {
+        "A": (285, 744),
+        "B": (1042, 5810),
+        "E": (1.769, 1.871),
+        "alpha": (0.317, 0.373),
+        "beta": (0.331, 0.415),
+    }
     for name, (low, high) in besiroglu.items():
         width = high - low
         assert fit.intervals[name].low == pytest.approx(low, abs=0.15 * width)

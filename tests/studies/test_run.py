@@ -78,7 +78,15 @@ def test_fit_and_check_share_no_seed(finished: Path) -> None:
 
 def test_the_terminal_says_what_happened(finished: Path) -> None:
     said = (finished.parent / "said.txt").read_text()
-    for words in ("chinchilla", "isoflop", "compute-optimal", "Trust:", "predicted loss", "measured", "would have said"):
+    for words in (
+        "chinchilla",
+        "isoflop",
+        "compute-optimal",
+        "Trust:",
+        "predicted loss",
+        "measured",
+        "would have said",
+    ):
         assert words in said
     assert "\x1b[" not in said, "plain lines when the output is not a terminal"
 
@@ -149,7 +157,12 @@ def test_an_added_budget_keeps_what_was_committed(finished: Path, tiny_module: T
 
 def test_a_diverged_trajectory_is_left_out_with_a_line(tiny: Tiny, scaling: Scaling, tmp_path: Path) -> None:
     study = tiny(
-        training={"learning_rate": 1e-2, "learning_rate_exponent": 14.0, "gradient_clip": 1e9, "divergence_factor": 1.2},
+        training={
+            "learning_rate": 1e-2,
+            "learning_rate_exponent": 14.0,
+            "gradient_clip": 1e9,
+            "divergence_factor": 1.2,
+        },
         check={"enabled": False},
     )
     answer = scaling("run", study, "--out", tmp_path / "run")

@@ -114,7 +114,7 @@ def test_a_killed_job_goes_on_to_the_same_bits(
     kill_when(job, tmp_path, MOMENTS[moment])
     directory = finish(job, tmp_path)
     assert [row.loss for row in directory.observations()] == undisturbed
-    assert not [path for path in directory.root.rglob("*tmp*")]
+    assert not list(directory.root.rglob("*tmp*"))
 
 
 @pytest.mark.full
@@ -147,7 +147,10 @@ def test_a_job_ends_when_its_parent_does(
     path = tmp_path / "job.json"
     path.write_bytes(pretty_json(job.model_dump(mode="json")))
     command = [sys.executable, "-m", "scaling", "job", str(path), "--core", str(CORE), "--exit-with-parent"]
-    script = f"import subprocess, sys, time; p = subprocess.Popen({command!r}, stdin=subprocess.PIPE); print(p.pid, flush=True); time.sleep(600)"
+    script = (
+        f"import subprocess, time; p = subprocess.Popen({command!r}, stdin=subprocess.PIPE); "
+        "print(p.pid, flush=True); time.sleep(600)"
+    )
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     child = int(parent.stdout.readline())

@@ -87,7 +87,7 @@ def test_training_reaches_the_entropy_of_a_markov_source_and_not_less() -> None:
     trained = program(model)
     windows = np.lib.stride_tricks.sliding_window_view(text, 17)[::16].reshape(400, 8, 17)
     hyper = Hyper(Wsd(1e-2, 20.0, 250.0, 150.0, 1.0), AdamW(0.9, 0.99, 1e-8, 0.0, 1.0), NEVER)
-    state, losses = trained.train(trained.initialise(0), windows, 400, hyper)
+    _, losses = trained.train(trained.initialise(0), windows, 400, hyper)
     final = float(np.mean(np.asarray(losses)[-100:]))
     assert np.mean(np.asarray(losses)[:5]) > entropy + 0.5
     assert entropy - 0.03 < final < entropy + 0.05

@@ -142,6 +142,10 @@ def _train(arguments: list[str]) -> int:
     )
     parser.add_argument("--out", metavar="DIR", help="run directory (default: runs/<study's name>)")
     options, rest = parser.parse_known_args(arguments)
+    if options.out and "://" in options.out:  # a Path would drop a slash and make a folder of that name
+        raise StudyError(
+            f"--out is {options.out}; a run directory is a local folder: hard links keep its records whole"
+        )
     study = _study(options.study, rest)
     return run.run(study, Path(options.out) if options.out else Path("runs") / study.name)
 

@@ -86,6 +86,8 @@ class FamilyConfig(Part):
     """layers(width) = layers x (width / reference_width)^depth_exponent, rounded, at least 1."""
     head_width: Annotated[int, Field(ge=1)] = 16
     """Size of one attention head; width must be a multiple of it."""
+    heads: Annotated[int, Field(ge=1)] | None = None
+    """The same number of heads at every width, each width / heads wide; head_width is not used then."""
     queries_per_kv_head: Annotated[int, Field(ge=1)] = 1
     """Query heads that share one key and value head."""
     ffn_ratio: Annotated[float, Field(gt=0)] = 2.75
@@ -102,6 +104,17 @@ class FamilyConfig(Part):
     """Tokens that one training sequence predicts."""
     layer_loop: Literal["auto", "scan", "unroll"] = "auto"
     """Scan or unroll the layers; auto scans above 6."""
+
+    @property
+    def width_unit(self) -> int:
+        """Widths are multiples of this: whole heads, in whole groups on a kv head, even sizes if rotary."""
+        if self.heads:
+            return self.heads * (2 if self.positions == "rotary" else 1)
+        return self.head_width * self.queries_per_kv_head
+
+    def heads_at(self, width: int) -> int:
+        """Query heads of the model at `width`."""
+        return self.heads or width // self.head_width
 
 
 class TrainingConfig(Part):
@@ -272,13 +285,14 @@ class Study(Part):
 
     @model_validator(mode="after")
     def _widths_fit_heads(self) -> "Study":
+        name, divisor = ("heads", self.family.heads) if self.family.heads else ("head_width", self.family.head_width)
         for width in self.sweep.widths:
-            if width % self.family.head_width:
+            if width % divisor:
                 raise ValueError(
-                    f"sweep.widths has {width}, not divisible by family.head_width {self.family.head_width}; "
-                    f"use {nearest_multiples(width, self.family.head_width)}"
+                    f"sweep.widths has {width}, not divisible by family.{name} {divisor}; "
+                    f"use {nearest_multiples(width, divisor)}"
                 )
-            heads = width // self.family.head_width
+            heads = self.family.heads_at(width)
             if heads % self.family.queries_per_kv_head:
                 raise ValueError(
                     f"sweep.widths has {width}, that is {heads} heads, not divisible by "

@@ -73,7 +73,7 @@ def _exponentiated(estimate: Estimate) -> Estimate:
 
 
 def _from_power_laws(fit: "LawFit", values: Mapping[str, Any], flops: float) -> dict[str, Floats]:
-    log_c = np.log(flops)
+    log_c = np.log(flops) - np.log(values["reference_flops"])
     size = np.log(values["N_coefficient"]) + values["N_exponent"] * log_c
     data = np.log(values["D_coefficient"]) + values["D_exponent"] * log_c
     loss = np.log(values["L_coefficient"]) + values["L_exponent"] * log_c

@@ -25,10 +25,14 @@ SIZES = 3
 """Different sizes that a parabola needs."""
 FEW_BUDGETS = 4
 LINES = ("N", "D", "L")
+REFERENCE = "reference_flops"
+"""C at which the coefficients are N*, D* and L*: the budgets' geometric mean."""
+FARTHEST = np.log(1e6)
+"""A minimum is sought within this factor of its budget's sizes: a parabola that is almost flat has none."""
 
 
 def fit(rows: Table, *, resamples: int, level: float, seed: int, versions: dict[str, str]) -> LawFit:
-    """N* = N_coefficient C^N_exponent, D* = D_coefficient C^D_exponent, L* = L_coefficient C^L_exponent."""
+    """N* = N_coefficient x^N_exponent and likewise D* and L*, with x = C / reference_flops."""
     inputs = rows.inputs(("params", "flops"))
     log_n, log_l = np.log(inputs["params"]), np.log(rows.loss)
     groups = budgets(rows)
@@ -45,7 +49,8 @@ def fit(rows: Table, *, resamples: int, level: float, seed: int, versions: dict[
     minima = _minima(curves, centres, log_c, rows)
     if np.isfinite(minima["N"]).sum() < 2:
         raise LawError("fewer than 2 budgets have a parabola that opens upwards: there is no optimum to follow")
-    params = _lines(minima, log_c)
+    reference = float(np.exp(log_c.mean()))
+    params = _lines(minima, log_c) | {REFERENCE: reference}
     measured, samples = _resampled(rows, used, curves, centres, log_c, shapes, resamples, seed)
     between = {
         name: intervals.interval(np.asarray(samples[name]), params[name], level) for name in params if name in samples
@@ -61,7 +66,7 @@ def fit(rows: Table, *, resamples: int, level: float, seed: int, versions: dict[
     found = _findings(details, len(groups) - len(used))
     return LawFit(
         form="isoflop",
-        equation="N* = a C^p, D* = b C^q at the minimum of ln L = parabola in ln N",
+        equation=f"N* = a x^p, D* = b x^q with x = C / {reference:.3g}, at the minimum of ln L = parabola in ln N",
         inputs=("flops",),
         params=params,
         intervals=between,
@@ -83,7 +88,7 @@ def fit(rows: Table, *, resamples: int, level: float, seed: int, versions: dict[
         noise=noises.summary(measured, len(np.unique(rows.cluster[order]))) | {"resampling": "noise"},
         ranges=rows.ranges(),
         samples=samples,
-        pinned={},
+        pinned={REFERENCE: reference},
         sha256=rows.sha256,
         versions=versions,
         source="Hoffmann et al. 2022, approach 2, section 3.2",
@@ -123,16 +128,17 @@ def _minima(curves: Floats, centres: Floats, log_c: Floats, rows: Table) -> dict
     """ln N*, ln D*, ln L* (..., budgets); NaN inside this module where a parabola opens downwards."""
     a, b, c = curves[..., 0], curves[..., 1], curves[..., 2]
     opens = np.where(a > 0, a, np.nan)
-    log_n = centres - b / (2 * opens)
+    away = np.clip(-b / (2 * opens), -FARTHEST, FARTHEST)
+    log_n = centres + away
     return {
         "N": log_n,
         "D": log_c - costs.log_flops_per_token(rows.cost, log_n),
-        "L": c - b**2 / (4 * opens),
+        "L": opens * away**2 + b * away + c,
     }
 
 
 def _lines(minima: dict[str, Floats], log_c: Floats) -> dict[str, Any]:
-    """Coefficient and exponent of each power law; NaN in a resample that keeps fewer than 2 budgets."""
+    """Coefficient, at the mean ln C, and exponent of each power law; NaN where fewer than 2 budgets are left."""
     params: dict[str, Any] = {}
     use = np.isfinite(minima["N"])
     count = use.sum(axis=-1)
@@ -142,7 +148,7 @@ def _lines(minima: dict[str, Floats], log_c: Floats) -> dict[str, Any]:
     for name in LINES:
         y = np.where(use, minima[name], 0.0)
         slope = (away * y).sum(axis=-1) / spread
-        level = y.sum(axis=-1) / np.maximum(count, 1) - slope * mean_c
+        level = y.sum(axis=-1) / np.maximum(count, 1) + slope * (log_c.mean() - mean_c)
         params |= {f"{name}_coefficient": np.exp(level), f"{name}_exponent": slope}
     return {name: float(value) if value.ndim == 0 else value for name, value in params.items()}
 

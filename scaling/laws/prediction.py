@@ -24,7 +24,8 @@ def loss(fit: "LawFit", inputs: Mapping[str, Any], params: Mapping[str, Any] | N
     logs = log_inputs(fit, inputs)
     values = fit.params if params is None else params
     if fit.form == "isoflop":
-        return np.asarray(values["L_coefficient"] * np.exp(values["L_exponent"] * logs["flops"]))
+        log_c = logs["flops"] - np.log(values["reference_flops"])
+        return np.asarray(values["L_coefficient"] * np.exp(values["L_exponent"] * log_c))
     return form_named(fit.form, fit.inputs[0]).loss(values, logs)
 
 

@@ -28,12 +28,12 @@ def model_of(width: int, study: Study, vocabulary: int = BYTES_VOCABULARY) -> Mo
       StudyError: the family has no model at this width.
     """
     family = study.family
-    if width < width_unit(study) or width % width_unit(study):
+    if width < family.width_unit or width % family.width_unit:
         raise StudyError(
-            f"width {width} is not in the family: widths are multiples of family.head_width x "
-            f"family.queries_per_kv_head = {width_unit(study)}"
+            f"width {width} is not in the family: widths are multiples of {family.width_unit}, which family.heads or "
+            "family.head_width and family.queries_per_kv_head make"
         )
-    heads = width // family.head_width
+    heads = family.heads_at(width)
     depth = family.layers * (width / study.training.reference_width) ** family.depth_exponent
     try:
         return ModelConfig(
@@ -76,11 +76,6 @@ def recipe_of(model: ModelConfig, training: TrainingConfig, seed: int) -> Recipe
     )
 
 
-def width_unit(study: Study) -> int:
-    """Every width of the family is a multiple of this: whole heads, in whole groups that share a kv head."""
-    return study.family.head_width * study.family.queries_per_kv_head
-
-
 def params_at(width: int, study: Study) -> int:
     """N at `width`, under the study's convention."""
     return size_and_cost(model_of(width, study), study.accounting)[0]
@@ -94,7 +89,7 @@ def nearest_width(params: float, study: Study) -> int:
     """
     if not 0 < params <= 1e18:
         raise StudyError(f"params is {params:g}; a model needs between 1 and 1e18")
-    unit = width_unit(study)
+    unit = study.family.width_unit
     above = 1
     while params_at(above * unit, study) < params:
         above *= 2
@@ -121,7 +116,7 @@ def cost_table(study: Study) -> tuple[list[int], list[int]]:
 
 
 def _ladder(study: Study) -> Iterator[int]:
-    unit = width_unit(study)
+    unit = study.family.width_unit
     multiple = 1
     while True:
         yield multiple * unit

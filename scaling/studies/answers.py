@@ -9,7 +9,7 @@ import polars as pl
 
 from scaling import laws
 from scaling.config import Study
-from scaling.laws import LawFit
+from scaling.laws import LawError, LawFit
 from scaling.planning import cost_table
 from scaling.records import Observation, RunDirectory, content_hash, pretty_json, read_json, replace
 
@@ -27,8 +27,12 @@ def write_observations(directory: RunDirectory, rows: Sequence[Observation]) -> 
     replace(directory.observations, table_of(rows).write_csv().encode())
 
 
-def fit_all(study: Study, directory: RunDirectory, rows: Sequence[Observation]) -> dict[str, LawFit]:
-    """Every law of the study, written to laws/<name>.json."""
+def fit_all(study: Study, directory: RunDirectory, rows: Sequence[Observation]) -> tuple[dict[str, LawFit], list[str]]:
+    """Every law of the study, written to laws/<name>.json, and a line for each that these rows cannot fit.
+
+    Raises:
+      LawError: the law that answers cannot be fitted.
+    """
     table = table_of([row for row in rows if row.role == "fit"])
     params, flops = cost_table(study)
     shared: dict[str, Any] = {
@@ -44,7 +48,17 @@ def fit_all(study: Study, directory: RunDirectory, rows: Sequence[Observation]) 
         "isoflop": (table, {"form": "isoflop"}),
         "power": (edge, {"form": "power", "x": "params", "pin": {"E": 0.0}}),
     }
-    return {name: _fit(directory.laws / f"{name}.json", data, own | shared) for name, (data, own) in wanted.items()}
+    fitted, problems = {}, []
+    for name, (data, own) in wanted.items():
+        path = directory.laws / f"{name}.json"
+        try:
+            fitted[name] = _fit(path, data, own | shared)
+        except LawError as error:
+            if name == MAIN:
+                raise
+            path.unlink(missing_ok=True)
+            problems.append(f"law {name} was not fitted: {error}")
+    return fitted, problems
 
 
 def _fit(path: Path, table: pl.DataFrame, settings: dict[str, Any]) -> LawFit:

@@ -22,8 +22,6 @@ def check_directory(study: Study, root: Path) -> None:
     Raises:
       StudyError: names the folder, and the fields that differ.
     """
-    if "://" in str(root):
-        raise StudyError(f"--out is {root}; a run directory is a local folder: hard links keep its records whole")
     directory = RunDirectory(root)
     if root.exists() and not root.is_dir():
         raise StudyError(f"--out is {root}, a file; give a folder")

@@ -51,7 +51,9 @@ def _conclude(study: Study, directory: RunDirectory, planned: Sequence[Trajector
         show.warn(line)
     write_observations(directory, rows)
     fitted = [row for row in rows if row.role == "fit"]
-    laws = fit_all(study, directory, fitted)
+    laws, problems = fit_all(study, directory, fitted)
+    for line in problems:
+        show.warn(line)
     show.laws(laws)
     show.answers(study, laws[MAIN], fitted)
     code = _check(study, directory, planned[0], laws[MAIN], fitted) if study.check.enabled else DONE

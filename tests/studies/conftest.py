@@ -45,7 +45,7 @@ def writer(text: Path, compilation_cache: Path, folder: Path) -> Callable[..., P
                 "steps_per_dispatch": 16,
             },
             "sweep": {
-                "budgets": [1.5e8, 3e8, 6e8],
+                "budgets": [2e8, 4e8, 8e8],
                 "widths": [8, 16, 24],
                 "sizes_per_budget": 3,
                 "expected_tokens_per_param": 1.0,

@@ -27,8 +27,8 @@ def refused(answer: subprocess.CompletedProcess[str], words: str) -> None:
     [
         ({"trainig": {}}, "trainig is not a field; did you mean training"),
         ({"training": {"learning_rate": "fast"}}, "training.learning_rate is 'fast'"),
-        ({"sweep": {"widths": [12, 16]}}, "sweep.widths has 12, not divisible by family.head_width 8; use 8 or 16"),
-        ({"sweep": {"widths": [16]}}, "single size"),
+        ({"sweep": {"widths": [8, 12]}}, "sweep.widths has 12, not divisible by family.head_width 8; use 8 or 16"),
+        ({"sweep": {"widths": [8]}}, "single size"),
         ({"data": {"validation_tokens": 10**9}}, "data.validation_tokens is 1000000000, but the text"),
         ({"sweep": {"budgets": [1e6, 3e8]}}, "sweep.budgets has 1e[+]?0?6.*steps"),
     ],
@@ -79,8 +79,6 @@ def test_an_output_folder_that_cannot_be_written(tiny: Tiny, tmp_path: Path) -> 
         preflight.check_directory(study, tiny())
     with pytest.raises(StudyError, match="cannot be written"):
         preflight.check_directory(study, Path("/proc/scaling"))
-    with pytest.raises(StudyError, match="is a local folder"):
-        preflight.check_directory(study, Path("gs://bucket/run"))
 
 
 def test_a_disk_without_room(tiny: Tiny, tmp_path: Path) -> None:
@@ -106,6 +104,7 @@ def test_the_sweep_may_change_and_what_changes_results_may_not(tiny: Tiny) -> No
     [
         (["rnu"], "'rnu' is not a verb; did you mean run?"),
         (["run"], "the following arguments are required: STUDY"),
+        (["run", "nowhere.yaml", "--out", "gs://bucket/run"], "is a local folder"),
         (["run", "nowhere.yaml"], "nowhere.yaml does not exist"),
         (["status", "."], "not a run directory"),
         (["report", "."], "not a run directory"),

@@ -139,7 +139,7 @@ def test_a_killed_sweep_ends_its_jobs_and_goes_on_to_the_same_bits(
 
 def test_an_added_budget_keeps_what_was_committed(finished: Path, tiny_module: Tiny, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    small = tiny_module(sweep={"budgets": [1.5e8, 3e8]}, check={"enabled": False})
+    small = tiny_module(sweep={"budgets": [2e8, 4e8]}, check={"enabled": False})
     run = [sys.executable, "-m", "scaling", "run"]
     for study in (small, tiny_module()):
         answer = subprocess.run(
@@ -169,6 +169,7 @@ def test_a_diverged_trajectory_is_left_out_with_a_line(tiny: Tiny, scaling: Scal
     assert answer.returncode == 0, answer.stdout + answer.stderr
     assert "diverged at step" in answer.stderr
     assert "left out of the fit" in answer.stderr
+    assert "law isoflop was not fitted" in answer.stderr
     table = pl.read_csv(tmp_path / "run" / "observations.csv")
     assert 24 not in set(table["width"])
     assert {8, 16} <= set(table["width"])

@@ -1,0 +1,97 @@
+"""The report: one file that needs no network, charts beside it, and the numbers of the records in it."""
+
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scaling import laws
+from scaling.records import Observation
+from scaling.reporting import Answer, Contents, LossCurve, made_from, write_report
+from tests.laws import planted
+
+
+@pytest.fixture(scope="module")
+def contents() -> Contents:
+    table = planted.study(noise=0.005)
+    rows = [
+        Observation(
+            trajectory=name, role="fit", seed=seed, width=8, layers=2, params=round(params), tokens=round(tokens),
+            flops=flops, budget=flops, loss=loss, loss_se=0.01, bits_per_byte=loss / np.log(2), train_loss=loss,
+            params_convention="with_embeddings", flops_convention="6N", params_non_embedding=round(params / 2),
+            flops_causal=flops, unique_tokens=1_000_000, epochs=tokens / 1e6, steps=1000, decay_steps=200,
+            learning_rate=1e-3, batch_tokens=64, horizon="horizon",
+        )
+        for name, seed, params, tokens, flops, loss in zip(
+            *(table[key] for key in ("trajectory", "seed", "params", "tokens", "flops", "loss")), strict=True
+        )
+    ]  # fmt: skip
+    fits = {name: laws.fit(table, name, resamples=100, starts=32) for name in ("chinchilla", "isoflop")}
+    answers = tuple(Answer(m, fits["chinchilla"].optimum(flops=m * 5e11), m > 1) for m in (1.0, 10.0))
+    check = {
+        "prediction": {
+            "params": 200_000, "tokens": 2_000_000, "flops": 2e12, "seeds": [1, 2], "loss": 1.9,
+            "model": {"width": 64, "layers": 2}, "interval": {"low": 1.8, "high": 2.0, "level": 0.95},
+            "baselines": {"best_loss_of_last_budget": 2.1, "straight_line_in_logs": 1.85},
+        },
+        "prediction_sha256": "ab" * 32,
+        "measured": {"loss": 1.92, "losses": [1.91, 1.93]},
+        "inside": True,
+        "relative_error": -0.0104,
+        "half_width": [0.052, 0.053],
+        "baseline_errors": {"best_loss_of_last_budget": 0.09, "straight_line_in_logs": -0.036},
+    }  # fmt: skip
+    return Contents(
+        name="planted<study>", study_yaml="name: planted", command="scaling run study.yaml",
+        curves=(LossCurve(rows[0].trajectory, "trunk", rows[0].params, (1e9, 1e10, 1e11), (4.0, 3.0, 2.5)),),
+        observations=tuple(rows), laws=fits, main="chinchilla", answers=answers, trust="Trust it a little.",
+        remarks=("w24 diverged at step 7",), check=check, provenance={"python": "3"},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def page(contents: Contents, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_report(contents, tmp_path_factory.mktemp("report"), "0123abcd")
+
+
+def test_the_page_needs_no_network(page: Path) -> None:
+    text = page.read_text()
+    assert not re.findall(r"<(?:script|link|img|iframe)[^>]+(?:src|href)=[\"']?https?:", text)
+    assert text.count("Plotly.newPlot(") >= 6
+    assert made_from(page) == "0123abcd"
+
+
+def test_the_page_says_what_the_records_say(page: Path, contents: Contents) -> None:
+    text = page.read_text()
+    best = contents.answers[1].allocation
+    for words in (
+        best.params.text(laws.count), best.loss.text(), "Trust it a little.", "w24 diverged at step 7",
+        "1.9000 [1.8000, 2.0000]", "-1.04%", "+9.00%", "planted&lt;study&gt;", "scaling run study.yaml", "inside",
+        "1,000,000 unique tokens",
+    ):  # fmt: skip
+        assert words in text, words
+
+
+def test_every_chart_lies_beside_it_as_svg_and_png(page: Path) -> None:
+    names = {path.stem for path in page.parent.glob("*.svg")}
+    assert names == {"loss_curves", "isoflop", "optimum", "contour", "residuals", "frontier"}
+    for name in names:
+        assert (page.parent / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        root = ElementTree.parse(page.parent / f"{name}.svg").getroot()
+        assert root.tag.endswith("svg")
+        assert len(list(root.iter())) > 50
+
+
+def test_the_same_contents_give_the_same_figures(page: Path, contents: Contents, tmp_path: Path) -> None:
+    write_report(contents, tmp_path, "other")
+    for path in page.parent.glob("*.svg"):
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes()
+
+
+def test_a_run_without_a_check_has_a_report(contents: Contents, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    write_report(replace(contents, check=None, curves=()), tmp_path, "none")
+    assert "No check was trained" in (tmp_path / "index.html").read_text()

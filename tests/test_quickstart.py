@@ -1,0 +1,69 @@
+"""The quickstart's design, and what its three recorded runs say about it."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from scaling import laws
+from scaling.config import load_study
+from scaling.data import prepare
+from scaling.planning import Plan, plan
+
+ROOT = Path(__file__).parents[1]
+RECORDED = sorted((ROOT / "experiments" / "quickstart_seeds").glob("seed-*.csv"))
+
+
+@pytest.fixture(scope="module")
+def planned() -> Plan:
+    study = load_study(ROOT / "configs" / "quickstart.yaml")
+    return plan(study, prepare(study.data, study.seed).record)
+
+
+def test_the_design_is_wide_enough(planned: Plan) -> None:
+    sweep = planned.study.sweep
+    assert len({row.params for row in planned.rows()}) >= 7
+    assert len(sweep.budgets) >= 4
+    assert sweep.budgets[-1] / sweep.budgets[0] >= 16
+    for budget in sweep.budgets:
+        assert len({row.params for row in planned.rows() if budget in row.budgets}) >= 5
+    assert len(planned.trajectories) >= 10
+    seeds = pl.DataFrame({"width": [row.width for row in planned.rows()], "seed": [row.seed for row in planned.rows()]})
+    replicated = seeds.group_by("width").agg(pl.col("seed").n_unique()).filter(pl.col("seed") >= 3)
+    assert replicated.height >= 2
+    assert planned.study.check.budget_multiple >= 4
+
+
+def test_every_horizon_is_long_enough(planned: Plan) -> None:
+    for trajectory in planned.trajectories:
+        shortest = min(horizon.tokens for horizon in trajectory.horizons)
+        assert 10 * trajectory.recipe.warmup_tokens <= shortest
+        for horizon in trajectory.horizons:
+            assert horizon.steps >= 300
+            assert horizon.decay_steps >= 50
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
+def test_each_budget_s_minimum_is_bracketed_by_two_sizes(path: Path) -> None:
+    rows = pl.read_csv(path).filter(pl.col("role") == "fit")
+    for _, budget in rows.group_by("budget"):
+        means = budget.group_by("params").agg(pl.col("loss").mean()).sort("params")
+        best = means["loss"].arg_min()
+        assert best is not None
+        assert 0 < best < means.height - 1, f"{path.stem}: {means}"
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
+def test_the_recorded_check_is_still_predicted(path: Path) -> None:
+    table = pl.read_csv(path)
+    fit = laws.fit(table.filter(pl.col("role") == "fit"), "chinchilla", resamples=200)
+    check = table.filter(pl.col("role") == "check")
+    said = fit.predict(params=check["params"][0], tokens=check["tokens"][0], runs=check.height)
+    measured = float(check["loss"].to_numpy().mean())
+    assert abs(said.loss / measured - 1) <= 0.03
+    assert said.prediction.low / said.loss >= 0.95
+    assert said.prediction.high / said.loss <= 1.05
+
+
+def test_three_runs_are_recorded() -> None:
+    assert len(RECORDED) == 3

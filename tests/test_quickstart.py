@@ -45,12 +45,12 @@ def test_every_horizon_is_long_enough(planned: Plan) -> None:
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
 def test_each_budget_s_minimum_is_bracketed_by_two_sizes(path: Path) -> None:
-    rows = pl.read_csv(path).filter(pl.col("role") == "fit")
-    for _, budget in rows.group_by("budget"):
-        means = budget.group_by("params").agg(pl.col("loss").mean()).sort("params")
-        best = means["loss"].arg_min()
-        assert best is not None
-        assert 0 < best < means.height - 1, f"{path.stem}: {means}"
+    budgets = laws.fit(pl.read_csv(path).filter(pl.col("role") == "fit"), "isoflop", resamples=0).details["budgets"]
+    assert len(budgets) >= 4
+    for budget in budgets:
+        best, sizes = budget["minimum"]["params"], budget["points"]["params"]
+        assert budget["opens_upwards"]
+        assert min(sizes) < best < max(sizes), f"{path.stem}: {budget['budget']:.3g}"
 
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)

@@ -33,7 +33,7 @@ def test_depth_follows_its_exponent_and_is_at_least_one(study_of, exponent, widt
 
 @pytest.mark.parametrize("width", [0, 4, 12, 8 * 3 + 1])
 def test_a_width_outside_the_family_is_refused(study_of, width):
-    with pytest.raises(StudyError, match=rf"width {width} is not in the family: widths are multiples of .* = 8"):
+    with pytest.raises(StudyError, match=rf"width {width} is not in the family: widths are multiples of 8"):
         model_of(width, study_of())
 
 

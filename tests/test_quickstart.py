@@ -1,5 +1,8 @@
 """The quickstart's design, and what its three recorded runs say about it."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -63,6 +66,18 @@ def test_the_recorded_check_is_still_predicted(path: Path) -> None:
     assert abs(said.loss / measured - 1) <= 0.03
     assert said.prediction.low / said.loss >= 0.95
     assert said.prediction.high / said.loss <= 1.05
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_quickstart_predicts_its_check(seed: int, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "scaling", "run", "configs/quickstart.yaml", "--seed", str(seed)]
+    subprocess.run([*command, "--out", str(tmp_path / "run")], cwd=ROOT, check=True)
+    (path,) = (tmp_path / "run" / "check").glob("*/result.json")
+    result = json.loads(path.read_text())
+    assert result["predicted_first"]
+    assert abs(result["relative_error"]) <= 0.03
+    assert max(result["half_width"]) <= 0.05
 
 
 def test_three_runs_are_recorded() -> None:

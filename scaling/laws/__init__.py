@@ -7,12 +7,13 @@ if TYPE_CHECKING:
     from scaling.laws.errors import LawError
     from scaling.laws.fitting import fit
     from scaling.laws.forms import FORMS, LawForm, Parameter
-    from scaling.laws.results import LawFit, load
+    from scaling.laws.results import SCHEMA, LawFit, load
     from scaling.laws.table import Table, data_rich_edge, read
     from scaling.laws.values import Allocation, Curve, Diagnostic, Estimate, Interval, Prediction, count, number
 
 __all__ = [
     "FORMS",
+    "SCHEMA",
     "Allocation",
     "Curve",
     "Diagnostic",
@@ -35,7 +36,7 @@ _HOMES = {
     "errors": ("LawError",),
     "fitting": ("fit",),
     "forms": ("FORMS", "LawForm", "Parameter"),
-    "results": ("LawFit", "load"),
+    "results": ("SCHEMA", "LawFit", "load"),
     "table": ("Table", "data_rich_edge", "read"),
     "values": ("Allocation", "Curve", "Diagnostic", "Estimate", "Interval", "Prediction", "count", "number"),
 }

@@ -106,8 +106,9 @@ def _check(contents: Contents) -> str:
     model = said["model"]
     intro = (
         f"N {said['params']:,} (width {model['width']}, {model['layers']} layers), D {said['tokens']:,}, "
-        f"C {number(said['flops'])} FLOPs, {len(said['seeds'])} seeds. Prediction committed before training, as "
-        f"{check['prediction_sha256'][:16]}. Measured {measured['loss']:.4f} "
+        f"C {number(said['flops'])} FLOPs, {len(said['seeds'])} seeds. Prediction committed "
+        f"{'before' if check['predicted_first'] else 'AFTER'} training, as {check['prediction_sha256'][:16]}. "
+        f"Measured {measured['loss']:.4f} "
         f"({', '.join(f'{loss:.4f}' for loss in measured['losses'])}): <b class='{verdict}'>{verdict}</b> the "
         f"{interval['level']:.0%} interval."
     )

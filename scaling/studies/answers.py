@@ -62,7 +62,8 @@ def fit_all(study: Study, directory: RunDirectory, rows: Sequence[Observation]) 
 
 
 def _fit(path: Path, table: pl.DataFrame, settings: dict[str, Any]) -> LawFit:
-    key = content_hash([hashlib.sha256(table.write_csv().encode()).hexdigest(), repr(sorted(settings.items()))])
+    data = hashlib.sha256(table.write_csv().encode()).hexdigest()
+    key = content_hash([data, repr(sorted(settings.items())), laws.SCHEMA])
     if path.exists():
         known = read_json(path)
         if known.get("made_from") == key:

@@ -1,12 +1,14 @@
 """The check: a larger model that the fit never saw, predicted first, then trained, then compared.
 
 check/<hash>/prediction.json   committed before training starts; <hash> is that of what it says
+check/<hash>/committed.json    when and by what it was written, and whether a model that it tells of was trained before
 check/<hash>/result.json       prediction and measurement side by side
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from scaling.records import (
     content_hash,
     pretty_json,
     provenance,
+    read_json,
     replace,
 )
 
@@ -77,11 +80,24 @@ def prepare(study: Study, data: DataRecord, law: LawFit, rows: Sequence[Observat
     return Check(trajectories, prediction)
 
 
-def commit(directory: RunDirectory, check: Check) -> Path:
-    """Write the prediction, once, before anything of the check is trained."""
-    path = directory.check / check.folder / "prediction.json"
+def commit(directory: RunDirectory, check: Check) -> tuple[Path, bool]:
+    """Write the prediction, once. (Its path, whether it was written before anything of the check was trained.)
+
+    A law fitted again under other settings may predict a model that an earlier check has trained already; such a
+    prediction is compared all the same, and its records say that it came after.
+    """
+    folder = directory.check / check.folder
+    path, record = folder / "prediction.json", folder / "committed.json"
+    begun = [one.id for one in check.trajectories if directory.trajectory(one.id).record.exists()]
+    said = {
+        "sha256": content_hash(check.prediction),
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "trained_before": begun,
+        "provenance": provenance(),
+    }
+    commit_once(record, pretty_json(said))
     commit_once(path, pretty_json(check.prediction))
-    return path
+    return path, not read_json(record)["trained_before"]
 
 
 def compare(directory: RunDirectory, check: Check) -> dict[str, Any] | None:
@@ -96,6 +112,7 @@ def compare(directory: RunDirectory, check: Check) -> dict[str, Any] | None:
     result = {
         "prediction": check.prediction,
         "prediction_sha256": content_hash(check.prediction),
+        "predicted_first": not read_json(directory.check / check.folder / "committed.json")["trained_before"],
         "measured": {"loss": loss, "losses": measured},
         "inside": interval["low"] <= loss <= interval["high"],
         "relative_error": predicted / loss - 1,

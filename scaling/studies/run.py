@@ -66,7 +66,7 @@ def _conclude(study: Study, directory: RunDirectory, planned: Sequence[Trajector
 def _check(study: Study, directory: RunDirectory, like: Trajectory, law: LawFit, rows: Sequence[Observation]) -> int:
     """Predict, commit the prediction, train, compare."""
     planned = check.prepare(study, like.data, law, rows)
-    show.prediction(planned, check.commit(directory, planned))
+    show.prediction(planned, *check.commit(directory, planned))
     code = _train(study, directory, planned.trajectories, "check")
     if code != DONE:
         return code

@@ -176,13 +176,14 @@ def predicted(answer: Prediction) -> None:
         out.print(f"  {finding.code}: {finding.message}")
 
 
-def prediction(planned: Check, path: Path) -> None:
-    """The prediction that was just committed."""
+def prediction(planned: Check, path: Path, first: bool) -> None:
+    """The committed prediction; `first` says whether it came before the check's training."""
     said, interval = planned.prediction, planned.prediction["interval"]
     console().print(
         f"\n[bold]check[/] {said['flops']:.2e} FLOPs: N {said['params']:,} (width {said['model']['width']}), "
         f"D {said['tokens']:,}, {len(said['seeds'])} seeds; predicted loss {said['loss']:.4f} "
-        f"[{interval['low']:.4f}, {interval['high']:.4f}], written to {path} before training"
+        f"[{interval['low']:.4f}, {interval['high']:.4f}], written to {path} "
+        + ("before training" if first else "AFTER these models were trained for an earlier law")
     )
 
 

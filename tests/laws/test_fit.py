@@ -8,6 +8,7 @@ import pytest
 
 from scaling import laws
 from tests.laws import planted
+from tests.laws.coverage import CELLS, simulate
 
 QUICK = {"resamples": 200, "starts": 32}
 
@@ -130,7 +131,6 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say(percent: float) -> 
 
 @pytest.mark.full
 def test_coverage_of_the_quickstart_s_design() -> None:
-    from tests.laws.coverage import CELLS, simulate
 
     cell = next(cell for cell in CELLS if cell.name == "quickstart 1%")
     for name, (share, _) in simulate(cell, range(400)).items():

@@ -2,6 +2,7 @@
 
 import re
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,7 @@ def contents() -> Contents:
             "baselines": {"best_loss_of_last_budget": 2.1, "straight_line_in_logs": 1.85},
         },
         "prediction_sha256": "ab" * 32,
+        "predicted_first": True,
         "measured": {"loss": 1.92, "losses": [1.91, 1.93]},
         "inside": True,
         "relative_error": -0.0104,
@@ -91,7 +93,6 @@ def test_the_same_contents_give_the_same_figures(page: Path, contents: Contents,
 
 
 def test_a_run_without_a_check_has_a_report(contents: Contents, tmp_path: Path) -> None:
-    from dataclasses import replace
 
     write_report(replace(contents, check=None, curves=()), tmp_path, "none")
     assert "No check was trained" in (tmp_path / "index.html").read_text()

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,9 @@ def tiny(text: Path, compilation_cache: Path, tmp_path: Path) -> Callable[..., P
     return writer(text, compilation_cache, tmp_path)
 
 
-@pytest.fixture(scope="module")
-def tiny_module(text: Path, compilation_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """The same, for fixtures that a module shares."""
+@pytest.fixture(scope="session")
+def tiny_shared(text: Path, compilation_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """The same, for fixtures that tests share."""
     return writer(text, compilation_cache, tmp_path_factory.mktemp("tiny"))
 
 
@@ -66,6 +66,19 @@ def writer(text: Path, compilation_cache: Path, folder: Path) -> Callable[..., P
     return write
 
 
+@pytest.fixture(scope="session")
+def finished(tiny_shared: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run directory of a tiny study that nothing disturbed, with what the terminal said beside it."""
+    folder = tmp_path_factory.mktemp("finished")
+    answer = subprocess.run(
+        [sys.executable, "-m", "scaling", "run", str(tiny_shared()), "--out", str(folder / "run")],
+        env=environment(), capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    (folder / "said.txt").write_text(answer.stdout)
+    return folder / "run"
+
+
 @pytest.fixture
 def scaling(tmp_path: Path) -> Scaling:
     """Run a verb as a user would, in tmp_path."""
@@ -82,6 +95,20 @@ def scaling(tmp_path: Path) -> Scaling:
         )
 
     return run
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own, 100 MB small."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", str(folder)]
+    try:
+        subprocess.run(mount, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"cannot mount a small file system here: {error}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
 
 
 def environment() -> dict[str, str]:

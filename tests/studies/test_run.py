@@ -1,16 +1,18 @@
 """The main job on a tiny study, trained for real: from the YAML to the report, killed and taken up again."""
 
+import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
-import pytest
 
 from scaling.records import RunDirectory, content_hash
 from tests.studies.conftest import Scaling, environment
@@ -25,18 +27,13 @@ def losses(out: Path) -> dict[tuple[str, str], float]:
     return {row[:2]: row[2] for row in rows}
 
 
-@pytest.fixture(scope="module")
-def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run directory of a tiny study that nothing disturbed, with what the terminal said beside it."""
-    tiny: Tiny = request.getfixturevalue("tiny_module")
-    folder = tmp_path_factory.mktemp("finished")
-    answer = subprocess.run(
-        [sys.executable, "-m", "scaling", "run", str(tiny()), "--out", str(folder / "run")],
-        env=environment(), capture_output=True, text=True, timeout=600, check=False,
-    )  # fmt: skip
-    assert answer.returncode == 0, answer.stdout + answer.stderr
-    (folder / "said.txt").write_text(answer.stdout)
-    return folder / "run"
+def wait_for_horizons(process: subprocess.Popen[Any], out: Path, count: int) -> None:
+    """Until the run has committed that many horizons."""
+    deadline = time.monotonic() + 120
+    while len(list(out.glob("trajectories/*/horizon-*.json"))) < count:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_the_run_directory_is_as_designed(finished: Path) -> None:
@@ -59,6 +56,7 @@ def test_the_prediction_was_written_before_the_check_was_trained(finished: Path)
     assert content_hash(prediction)[:12] == folder.name
     result = json.loads((folder / "result.json").read_text())
     assert result["prediction"] == prediction
+    assert result["predicted_first"]
     began = [RunDirectory(finished).trajectory(name).record.stat().st_mtime_ns for name in prediction["trajectories"]]
     assert (folder / "prediction.json").stat().st_mtime_ns < min(began)
     table = pl.read_csv(finished / "observations.csv")
@@ -91,14 +89,27 @@ def test_the_terminal_says_what_happened(finished: Path) -> None:
     assert "\x1b[" not in said, "plain lines when the output is not a terminal"
 
 
-def test_again_trains_nothing(finished: Path, tiny_module: Tiny) -> None:
+def test_again_trains_nothing(finished: Path, tiny_shared: Tiny) -> None:
     before = {path: path.stat().st_mtime_ns for path in (finished / "trajectories").rglob("*") if path.is_file()}
     answer = subprocess.run(
-        [sys.executable, "-m", "scaling", "run", str(tiny_module()), "--out", str(finished)],
+        [sys.executable, "-m", "scaling", "run", str(tiny_shared()), "--out", str(finished)],
         env=environment(), capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert answer.returncode == 0, answer.stderr
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_law_fitted_again_says_that_its_check_was_trained_before(
+    finished: Path, tiny_shared: Tiny, scaling: Scaling, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(finished, out)
+    answer = scaling("run", tiny_shared(), "--out", out, "--laws.resamples", 150)
+    assert answer.returncode == 0, answer.stderr
+    assert "AFTER these models were trained" in answer.stdout
+    results = [json.loads(path.read_text()) for path in (out / "check").glob("*/result.json")]
+    assert sorted(result["predicted_first"] for result in results) == [False, True]
+    assert losses(out) == losses(finished)
 
 
 def test_verbs_on_a_finished_run(finished: Path, scaling: Scaling) -> None:
@@ -120,16 +131,12 @@ def test_verbs_on_a_finished_run(finished: Path, scaling: Scaling) -> None:
 
 
 def test_a_killed_sweep_ends_its_jobs_and_goes_on_to_the_same_bits(
-    finished: Path, tiny_module: Tiny, tmp_path: Path
+    finished: Path, tiny_shared: Tiny, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "scaling", "run", str(tiny_module()), "--out", str(out)]
+    command = [sys.executable, "-m", "scaling", "run", str(tiny_shared()), "--out", str(out)]
     process = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while len(list(out.glob("trajectories/*/horizon-*.json"))) < 2:
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for_horizons(process, out, 2)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     answer = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=600, check=False)
@@ -137,11 +144,40 @@ def test_a_killed_sweep_ends_its_jobs_and_goes_on_to_the_same_bits(
     assert losses(out) == losses(finished)
 
 
-def test_an_added_budget_keeps_what_was_committed(finished: Path, tiny_module: Tiny, tmp_path: Path) -> None:
+def test_a_disk_that_fills_up_stops_the_sweep_and_loses_nothing(
+    finished: Path, tiny_shared: Tiny, small_disk: Path
+) -> None:
+    out = small_disk / "run"
+    command = [sys.executable, "-m", "scaling", "run", str(tiny_shared()), "--out", str(out)]
+    process = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    wait_for_horizons(process, out, 2)
+    filler = small_disk / "filler"
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(2**20) if shutil.disk_usage(small_disk).free > 2**21 else bytes(512))
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 4, said
+    assert "no space is left" in said
+    assert "Traceback" not in said
+    committed = {path: json.loads(path.read_text()) for path in out.glob("trajectories/*/horizon-*.json")}
+    assert len(committed) >= 2
+    status = subprocess.run(
+        [sys.executable, "-m", "scaling", "status", str(out), "--json"],
+        env=environment(), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert sum(one["horizons_done"] for one in json.loads(status.stdout)["trajectories"]) == len(committed)
+    filler.unlink()
+    answer = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=600, check=False)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert losses(out) == losses(finished)
+    assert {path: json.loads(path.read_text()) for path in committed} == committed
+
+
+def test_an_added_budget_keeps_what_was_committed(finished: Path, tiny_shared: Tiny, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    small = tiny_module(sweep={"budgets": [2e8, 4e8]}, check={"enabled": False})
+    small = tiny_shared(sweep={"budgets": [2e8, 4e8]}, check={"enabled": False})
     run = [sys.executable, "-m", "scaling", "run"]
-    for study in (small, tiny_module()):
+    for study in (small, tiny_shared()):
         answer = subprocess.run(
             [*run, str(study), "--out", str(out), "--check.enabled", "false"],
             env=environment(), capture_output=True, text=True, timeout=600, check=False,

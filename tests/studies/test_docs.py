@@ -1,0 +1,71 @@
+"""The documentation's examples: each command and each block of Python runs as it stands there."""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from tests.laws import planted
+from tests.studies.conftest import environment
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+WORDS = ["the", "model", "learns", "a", "law", "of", "loss", "and", "compute"]
+COMMANDS = [
+    pytest.param(line, id=f"{page.stem}: {line}")
+    for page in PAGES
+    for line in re.findall(r"^(?:    |\$ )(scaling [^#\n]*?) *(?:#.*)?$", page.read_text(), re.MULTILINE)
+]
+BLOCKS = [
+    pytest.param(block, id=f"{page.stem}-{number}")
+    for page in PAGES
+    for number, block in enumerate(re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL))
+]
+
+
+@pytest.fixture(scope="module")
+def folder(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a reader of the documentation stands: a checkout, with texts, runs and a table of their own."""
+    folder = tmp_path_factory.mktemp("reader")
+    shutil.copytree(ROOT / "configs", folder / "configs")
+    shutil.copy(ROOT / "configs" / "quickstart.yaml", folder / "study.yaml")
+    (folder / "texts").mkdir()
+    bodies = [" ".join(np.random.default_rng(seed).choice(WORDS, 4000)) for seed in range(30)]
+    for number, body in enumerate(bodies):
+        (folder / "texts" / f"{number}.txt").write_text(body)
+    (folder / "news.jsonl").write_text("\n".join(json.dumps({"body": body}) for body in bodies))
+    for name in ("mine", "quickstart"):
+        shutil.copytree(finished, folder / "runs" / name)
+    table = pl.DataFrame(planted.study(noise=0.01)).select("loss", "params", "flops")
+    table.rename({"params": "Model Size", "flops": "Training FLOP"}).write_csv(folder / "runs.csv")
+    return folder
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_command(line: str, folder: Path) -> None:
+    """`scaling run` stands for hours of training: what it would do is planned instead."""
+    line = re.sub(r"^scaling run (.*?)(?: --out \S+)?$", r"scaling plan \1", line)
+    command = re.sub(r"^scaling", f"{shlex.quote(sys.executable)} -m scaling", line)
+    answer = subprocess.run(
+        command, shell=True, cwd=folder, env=environment() | {"HOME": str(folder)},
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_a_block_of_python(block: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    exec(compile(block, "docs", "exec"), {})
+
+
+def test_there_are_examples() -> None:
+    assert len(COMMANDS) >= 8
+    assert len(BLOCKS) >= 2

@@ -83,12 +83,13 @@ def _refuse(message: str) -> int:
 class _Parser(argparse.ArgumentParser):
     """One verb's arguments. Errors come as one line, like every other."""
 
-    def __init__(self, verb: str, description: str, example: str):
+    def __init__(self, verb: str, description: str, example: str, takes: str = ""):
         super().__init__(
             prog=f"scaling {verb}",
+            usage=" ".join(part for part in (f"scaling {verb}", takes, "[options]") if part),
             description=description,
             epilog=f"example:\n  {example}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=30, width=120),
             allow_abbrev=False,
         )
 
@@ -101,6 +102,7 @@ def _study_parser(verb: str, description: str, example: str) -> _Parser:
         verb,
         f"{description}\n\nAny field of the study is an option too: --training.learning-rate 3e-3 (see --help-all).",
         example,
+        takes="STUDY",
     )
     parser.add_argument("study", metavar="STUDY", help="YAML file of the study")
     parser.add_argument("--help-all", action=_HelpAll, nargs=0, help="list the study's fields")
@@ -153,7 +155,7 @@ def _train(arguments: list[str]) -> int:
 def _status(arguments: list[str]) -> int:
     from scaling.studies import show, status
 
-    parser = _Parser("status", "How far a run is, from its files alone.", "scaling status runs/quickstart")
+    parser = _Parser("status", "How far a run is, from its files alone.", "scaling status runs/quickstart", takes="DIR")
     parser.add_argument("directory", metavar="DIR", help="run directory")
     parser.add_argument("--json", action="store_true", help="as JSON")
     options = parser.parse_args(arguments)
@@ -169,17 +171,30 @@ def _fit(arguments: list[str]) -> int:
         "fit",
         "Fit a law to a run directory, or to a table of anybody's runs (CSV, JSON lines, Parquet).",
         'scaling fit runs.csv --form chinchilla --columns params="Model Size" flops="Training FLOP" --json',
+        takes="DIR|TABLE",
     )
     parser.add_argument("source", metavar="DIR|TABLE", help="run directory or table")
-    parser.add_argument("--form", default="chinchilla", help="chinchilla, power or isoflop")
-    parser.add_argument("--x", choices=["params", "tokens", "flops"], default="params", help="input of form power")
-    parser.add_argument("--columns", nargs="+", default=[], metavar="NAME=COLUMN", help="where the table differs")
+    parser.add_argument("--form", default="chinchilla", metavar="NAME", help="chinchilla, power or isoflop")
+    parser.add_argument(
+        "--x",
+        choices=["params", "tokens", "flops"],
+        default="params",
+        metavar="INPUT",
+        help="input of form power: params (default), tokens or flops",
+    )
+    parser.add_argument(
+        "--columns",
+        nargs="+",
+        default=[],
+        metavar="NAME=COLUMN",
+        help="where the table's names differ: params, tokens, flops, loss, ...",
+    )
     parser.add_argument("--pin", nargs="+", default=[], metavar="NAME=VALUE", help="hold parameters, as E=0")
-    parser.add_argument("--delta", type=float, help="Huber threshold on residuals of ln L (default: 1e-3)")
+    parser.add_argument("--delta", type=float, metavar="X", help="Huber threshold on residuals of ln L (default: 1e-3)")
     parser.add_argument("--drop-highest-loss", type=int, default=0, metavar="K", help="leave out the K worst rows")
-    parser.add_argument("--resamples", type=int, help="resamples behind the intervals (default: 1000)")
-    parser.add_argument("--level", type=float, help="level of the intervals (default: 0.95)")
-    parser.add_argument("--seed", type=int, default=0, help="of the resampling")
+    parser.add_argument("--resamples", type=int, metavar="K", help="resamples behind the intervals (default: 1000)")
+    parser.add_argument("--level", type=float, metavar="X", help="level of the intervals (default: 0.95)")
+    parser.add_argument("--seed", type=int, metavar="K", default=0, help="of the resampling")
     parser.add_argument("--out", metavar="FILE", help="write the law here (default: DIR/laws, or nowhere)")
     parser.add_argument("--json", action="store_true", help="print the law as JSON")
     return fitting.fit(parser.parse_args(arguments))
@@ -192,11 +207,14 @@ def _predict(arguments: list[str]) -> int:
         "predict",
         "What a fitted law says: the loss of a model, or the best model for a budget, with intervals.",
         "scaling predict runs/quickstart/laws/chinchilla.json --flops 1e13",
+        takes="LAW",
     )
     parser.add_argument("law", metavar="LAW", help="a law's JSON file, or a run directory (its chinchilla law)")
-    parser.add_argument("--params", type=float, help="N, under the law's convention; with --tokens")
-    parser.add_argument("--tokens", type=float, help="D; with --params")
-    parser.add_argument("--flops", type=float, help="C, under the law's convention: the best N and D for it")
+    parser.add_argument("--params", type=float, metavar="N", help="N, under the law's convention; with --tokens")
+    parser.add_argument("--tokens", type=float, metavar="D", help="D; with --params")
+    parser.add_argument(
+        "--flops", type=float, metavar="C", help="C, under the law's convention: the best N and D for it"
+    )
     parser.add_argument("--json", action="store_true", help="as JSON")
     return fitting.predict(parser.parse_args(arguments))
 
@@ -204,7 +222,9 @@ def _predict(arguments: list[str]) -> int:
 def _report(arguments: list[str]) -> int:
     from scaling.studies import report
 
-    parser = _Parser("report", "Write DIR/report again from the records.", "scaling report runs/quickstart")
+    parser = _Parser(
+        "report", "Write DIR/report again from the records.", "scaling report runs/quickstart", takes="DIR"
+    )
     parser.add_argument("directory", metavar="DIR", help="run directory")
     print(report.write(Path(parser.parse_args(arguments).directory)))
     return 0
@@ -221,10 +241,13 @@ def _schema(arguments: list[str]) -> int:
 
 def _job(arguments: list[str]) -> int:
     parser = _Parser(
-        "job", "Train the trajectories of one job file. Engines call this.", "scaling job runs/x/jobs/w64.json --core 0"
+        "job",
+        "Train the trajectories of one job file. Engines call this.",
+        "scaling job runs/x/jobs/w64.json --core 0",
+        takes="JOB",
     )
     parser.add_argument("job", metavar="JOB", help="job file, as an engine wrote it")
-    parser.add_argument("--core", type=int, help="the one core to run on")
+    parser.add_argument("--core", type=int, metavar="K", help="the one core to run on")
     parser.add_argument("--exit-with-parent", action="store_true", help="end when standard input closes")
     options = parser.parse_args(arguments)
     if options.exit_with_parent:

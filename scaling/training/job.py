@@ -1,12 +1,12 @@
 """A job: trajectories of one shape, one after another, in one process that compiles their program once."""
 
-import os
 import time
 from pathlib import Path
 
 import jax
 
 from scaling.data import EvaluationBatches, Tokens, TrainingBatches, epochs, load
+from scaling.planning import usable_cores
 from scaling.records import (
     Horizon,
     Job,
@@ -134,7 +134,7 @@ def commit_horizon(directory: TrajectoryDirectory, trajectory: Trajectory, horiz
         "identity": trajectory.identity,
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "device": jax.devices()[0].device_kind,
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": len(usable_cores()),
         "provenance": provenance(),
     }
     commit_once(directory.horizon(horizon), pretty_json(record))

@@ -2,7 +2,7 @@
 
 from scaling.planning.designs import check_trajectories, expected_optimum, plan
 from scaling.planning.disk import checkpoint_bytes, retained_bytes
-from scaling.planning.family import cost_table, model_of, nearest_width, recipe_of
+from scaling.planning.family import cost_table, model_of, nearest_width, next_width, params_at, recipe_of
 from scaling.planning.packing import jobs, left_flops, left_in, longest_first, makespan, process_count, usable_cores
 from scaling.planning.plans import Plan, PlanRow, exact_flops, plan_checkpoint_bytes
 
@@ -21,6 +21,8 @@ __all__ = [
     "makespan",
     "model_of",
     "nearest_width",
+    "next_width",
+    "params_at",
     "plan",
     "plan_checkpoint_bytes",
     "process_count",

@@ -1,7 +1,7 @@
 """The model family: from a width to a model and its recipe, and from a number of parameters back to a width."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from pydantic import ValidationError
 
@@ -89,19 +89,28 @@ def nearest_width(params: float, study: Study) -> int:
     """
     if not 0 < params <= 1e18:
         raise StudyError(f"params is {params:g}; a model needs between 1 and 1e18")
-    unit = study.family.width_unit
-    above = 1
-    while params_at(above * unit, study) < params:
+    above = _smallest_width(lambda own: own >= params, study)
+    candidates = [width for width in (above - study.family.width_unit, above) if width]
+    return min(candidates, key=lambda width: abs(math.log(params_at(width, study) / params)))
+
+
+def next_width(params: float, study: Study) -> int:
+    """The smallest width of the family whose N is above `params`."""
+    return _smallest_width(lambda own: own > params, study)
+
+
+def _smallest_width(enough: Callable[[float], bool], study: Study) -> int:
+    unit, above = study.family.width_unit, 1
+    while not enough(params_at(above * unit, study)):
         above *= 2
     below = above // 2
     while above - below > 1:
         middle = (above + below) // 2
-        if params_at(middle * unit, study) < params:
-            below = middle
-        else:
+        if enough(params_at(middle * unit, study)):
             above = middle
-    candidates = [multiple * unit for multiple in (below, above) if multiple]
-    return min(candidates, key=lambda width: abs(math.log(params_at(width, study) / params)))
+        else:
+            below = middle
+    return above * unit
 
 
 def cost_table(study: Study) -> tuple[list[int], list[int]]:

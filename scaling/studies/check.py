@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from scaling.config import Study
-from scaling.laws import LawFit
-from scaling.planning import check_trajectories, cost_table, nearest_width
+from scaling.laws import Estimate, LawFit
+from scaling.planning import check_trajectories, cost_table, nearest_width, next_width, params_at
 from scaling.records import (
     DataRecord,
     Observation,
@@ -47,7 +47,7 @@ def prepare(study: Study, data: DataRecord, law: LawFit, rows: Sequence[Observat
     """The check of `law`: at least budget_multiple x the largest fitted budget, at the allocation that it predicts."""
     budget = study.check.budget_multiple * max(row.budget for row in rows)
     wanted = law.optimum(flops=budget)
-    width = nearest_width(wanted.params.value, study)
+    width = width_for(wanted.params, max(row.params for row in rows), study)
     trajectories = check_trajectories(study, data, width, budget)
     first = trajectories[0]
     tokens = first.horizons[0].tokens
@@ -60,7 +60,9 @@ def prepare(study: Study, data: DataRecord, law: LawFit, rows: Sequence[Observat
         "allocation": {
             "params": wanted.params.value,
             "tokens": wanted.tokens.value,
-            "note": "compute-optimal under the law; the model below is the nearest of the family",
+            "params_interval": [wanted.params.low, wanted.params.high],
+            "note": "compute-optimal under the law; the model below is the nearest of the family, or the next larger "
+            "than all that were fitted if the interval reaches so far",
         },
         "model": first.model.model_dump(mode="json"),
         "params": first.params,
@@ -78,6 +80,15 @@ def prepare(study: Study, data: DataRecord, law: LawFit, rows: Sequence[Observat
         "baselines": baselines(rows, flops),
     }
     return Check(trajectories, prediction)
+
+
+def width_for(best: Estimate, fitted: float, study: Study) -> int:
+    """The family's width nearest to N*; where that is no larger than the fitted models, the next above them.
+
+    The latter only if N*'s interval reaches so far: then it is as good an answer, and a harder question.
+    """
+    nearest, larger = nearest_width(best.value, study), next_width(fitted, study)
+    return larger if nearest < larger and params_at(larger, study) <= best.high else nearest
 
 
 def commit(directory: RunDirectory, check: Check) -> tuple[Path, bool]:

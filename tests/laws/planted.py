@@ -31,6 +31,11 @@ def best_size(flops: float, truth: dict[str, float] = TRUTH) -> float:
     return float(ratio ** (1 / (a + b)) * (flops / 6) ** (b / (a + b)))
 
 
+def unit(generator: np.random.Generator, count: int, heavy: bool) -> np.ndarray[Any, Any]:
+    """`count` draws of variance 1: normal, or heavy-tailed."""
+    return generator.standard_t(3, count) / np.sqrt(3) if heavy else generator.standard_normal(count)
+
+
 def study(
     noise: float = 0.0,
     share: float = 0.5,
@@ -39,25 +44,28 @@ def study(
     budgets: np.ndarray[Any, Any] = BUDGETS,
     sizes_a_budget: int = 5,
     replicated: int = 2,
+    replicated_budgets: int = 2,
+    heavy: bool = False,
 ) -> dict[str, list[Any]]:
     """Isoflop design: one trajectory a size with a horizon a budget; the smallest sizes with two more seeds each.
 
-    ln L has standard deviation `noise`; `share` of its variance is common to a trajectory.
+    ln L has standard deviation `noise`, normal or with the heavy tails of Student's t of 3 degrees of freedom; `share`
+    of its variance is common to a trajectory.
     """
     cells = []
     for flops in budgets:
         nearest = np.argsort(np.abs(np.log(sizes / np.sqrt(flops / 120))))[:sizes_a_budget]
         cells += [(sizes[index], flops, 0) for index in sorted(nearest)]
     for size in sizes[:replicated]:
-        lowest = [cell for cell in cells if cell[0] == size and cell[2] == 0][:2]
+        lowest = [cell for cell in cells if cell[0] == size and cell[2] == 0][:replicated_budgets]
         cells += [(size, flops, other) for other in (1, 2) for _, flops, _ in lowest]
     params = np.array([size for size, _, _ in cells])
     flops = np.array([budget for _, budget, _ in cells])
     trajectory = [f"n{size:.0f}-s{own}" for size, _, own in cells]
     generator = np.random.default_rng(seed)
     names, place = np.unique(trajectory, return_inverse=True)
-    common = np.sqrt(share) * generator.standard_normal(len(names))[place]
-    scatter = noise * (common + np.sqrt(1 - share) * generator.standard_normal(len(cells)))
+    common = np.sqrt(share) * unit(generator, len(names), heavy)[place]
+    scatter = noise * (common + np.sqrt(1 - share) * unit(generator, len(cells), heavy))
     tokens = flops / (6 * params)
     return {
         "params": params.tolist(),

@@ -8,7 +8,7 @@ import pytest
 
 from scaling import laws
 from tests.laws import planted
-from tests.laws.coverage import CELLS, simulate
+from tests.laws.coverage import CELLS, coverage, one
 
 QUICK = {"resamples": 200, "starts": 32}
 
@@ -130,11 +130,11 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say(percent: float) -> 
 
 
 @pytest.mark.full
-def test_coverage_of_the_quickstart_s_design() -> None:
-
-    cell = next(cell for cell in CELLS if cell.name == "quickstart 1%")
-    for name, (share, _) in simulate(cell, range(400)).items():
-        assert 0.90 <= share <= 0.99, (name, share)
+@pytest.mark.parametrize("name", ["quickstart", "heavy tails", "7 sizes, 4 budgets, 2 replicated"])
+def test_coverage(name: str) -> None:
+    cell = next(cell for cell in CELLS if cell.name == name)
+    for quantity, share in coverage([one(cell, seed) for seed in range(400)]).items():
+        assert 0.90 <= share <= 0.99, (quantity, share)
 
 
 def test_the_data_rich_edge_keeps_the_most_tokens_of_each_size() -> None:

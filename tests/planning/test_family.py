@@ -7,7 +7,7 @@ import pytest
 
 from scaling.accounting import size_and_cost
 from scaling.config import StudyError
-from scaling.planning import cost_table, model_of, nearest_width, recipe_of
+from scaling.planning import cost_table, model_of, nearest_width, next_width, recipe_of
 
 WHOLE_GROUPS = {"widths": [16, 32, 48], "replicate_widths": []}
 
@@ -94,3 +94,10 @@ def test_the_cost_table_is_a_ladder_of_real_models(study_of, flops):
     for width in study.sweep.widths:
         size, cost = size_and_cost(model_of(width, study), study.accounting)
         assert costs[params.index(size)] == cost
+
+
+def test_the_next_width_is_the_first_that_is_larger(study_of):
+    study = study_of(sweep=WHOLE_GROUPS, family={"queries_per_kv_head": 2})
+    sizes = {width: size_and_cost(model_of(width, study), study.accounting)[0] for width in range(16, 400, 16)}
+    for params in (1, sizes[16] - 1, sizes[16], sizes[16] + 1, sizes[160], 2e5):
+        assert next_width(params, study) == min(width for width, own in sizes.items() if own > params)

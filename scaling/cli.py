@@ -190,11 +190,17 @@ def _fit(arguments: list[str]) -> int:
         help="where the table's names differ: params, tokens, flops, loss, ...",
     )
     parser.add_argument("--pin", nargs="+", default=[], metavar="NAME=VALUE", help="hold parameters, as E=0")
-    parser.add_argument("--delta", type=float, metavar="X", help="Huber threshold on residuals of ln L (default: 1e-3)")
+    parser.add_argument(
+        "--delta", type=float, metavar="X", help="Huber threshold on residuals of ln L (default: 1e-3, or the study's)"
+    )
     parser.add_argument("--drop-highest-loss", type=int, default=0, metavar="K", help="leave out the K worst rows")
-    parser.add_argument("--resamples", type=int, metavar="K", help="resamples behind the intervals (default: 1000)")
-    parser.add_argument("--level", type=float, metavar="X", help="level of the intervals (default: 0.95)")
-    parser.add_argument("--seed", type=int, metavar="K", default=0, help="of the resampling")
+    parser.add_argument(
+        "--resamples", type=int, metavar="K", help="resamples behind the intervals (default: 1000, or the study's)"
+    )
+    parser.add_argument(
+        "--level", type=float, metavar="X", help="level of the intervals (default: 0.95, or the study's)"
+    )
+    parser.add_argument("--seed", type=int, metavar="K", help="of the resampling (default: 0, or the study's)")
     parser.add_argument("--out", metavar="FILE", help="write the law here (default: DIR/laws, or nowhere)")
     parser.add_argument("--json", action="store_true", help="print the law as JSON")
     return fitting.fit(parser.parse_args(arguments))

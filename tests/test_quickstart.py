@@ -48,20 +48,28 @@ def test_every_horizon_is_long_enough(planned: Plan) -> None:
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
 def test_each_budget_s_minimum_is_bracketed_by_two_sizes(path: Path) -> None:
-    budgets = laws.fit(pl.read_csv(path).filter(pl.col("role") == "fit"), "isoflop", resamples=0).details["budgets"]
-    assert len(budgets) >= 4
-    for budget in budgets:
-        best, sizes = budget["minimum"]["params"], budget["points"]["params"]
-        assert budget["opens_upwards"]
-        assert min(sizes) < best < max(sizes), f"{path.stem}: {budget['budget']:.3g}"
+    rows = pl.read_csv(path).filter(pl.col("role") == "fit")
+    measured = rows.group_by("budget", "params").agg(pl.col("loss").mean()).sort("params")
+    fitted = {one["budget"]: one for one in laws.fit(rows, "isoflop", resamples=0).details["budgets"]}
+    assert len(fitted) >= 4
+    for (budget,), sizes in measured.group_by("budget"):
+        lowest = int(sizes["loss"].to_numpy().argmin())
+        assert 0 < lowest < sizes.height - 1, f"{path.stem}: {budget:.3g}"
+        parabola = fitted[budget]
+        assert parabola["opens_upwards"]
+        assert sizes["params"].min() < parabola["minimum"]["params"] < sizes["params"].max()
 
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
 def test_the_recorded_check_is_still_predicted(path: Path) -> None:
     table = pl.read_csv(path)
-    fit = laws.fit(table.filter(pl.col("role") == "fit"), "chinchilla", resamples=200)
+    delta = load_study(ROOT / "configs" / "quickstart.yaml").laws.delta
+    fitted = table.filter(pl.col("role") == "fit")
+    fit = laws.fit(fitted, "chinchilla", resamples=200, delta=delta)
     check = table.filter(pl.col("role") == "check")
-    said = fit.predict(params=check["params"][0], tokens=check["tokens"][0], runs=check.height)
+    size, tokens = check["params"][0], check["tokens"][0]
+    assert size > fitted["params"].max()
+    said = fit.predict(params=size, tokens=tokens, runs=check.height)
     measured = float(check["loss"].to_numpy().mean())
     assert abs(said.loss / measured - 1) <= 0.03
     assert said.prediction.low / said.loss >= 0.95

@@ -132,10 +132,8 @@ class LawFit:
 
 
 def load(path: str | Path) -> LawFit:
-    """The law in a JSON file, or the one that a record holds under `law`."""
+    """The law in a JSON file."""
     given = json.loads(Path(path).read_text(encoding="utf-8"))
-    if isinstance(given, Mapping) and isinstance(given.get("law"), Mapping):
-        given = given["law"]
     if not isinstance(given, Mapping):
         raise LawError(f"{path} does not hold a law")
     return LawFit.from_json(given)

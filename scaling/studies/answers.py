@@ -11,7 +11,7 @@ from scaling import laws
 from scaling.config import Study
 from scaling.laws import LawError, LawFit
 from scaling.planning import cost_table
-from scaling.records import Observation, RunDirectory, content_hash, pretty_json, read_json, replace
+from scaling.records import Observation, RunDirectory, content_hash, pretty_json, replace
 
 MAIN = "chinchilla"
 """The law that answers and that the check tests."""
@@ -27,21 +27,24 @@ def write_observations(directory: RunDirectory, rows: Sequence[Observation]) -> 
     replace(directory.observations, table_of(rows).write_csv().encode())
 
 
+def settings_of(study: Study) -> dict[str, Any]:
+    """How the study's laws are fitted, as arguments of `laws.fit`."""
+    return {
+        "delta": study.laws.delta,
+        "resamples": study.laws.resamples,
+        "level": study.laws.level,
+        "seed": study.seed,
+        "cost": cost_table(study),
+    }
+
+
 def fit_all(study: Study, directory: RunDirectory, rows: Sequence[Observation]) -> tuple[dict[str, LawFit], list[str]]:
     """Every law of the study, written to laws/<name>.json, and a line for each that these rows cannot fit.
 
     Raises:
       LawError: the law that answers cannot be fitted.
     """
-    table = table_of([row for row in rows if row.role == "fit"])
-    params, flops = cost_table(study)
-    shared: dict[str, Any] = {
-        "delta": study.laws.delta,
-        "resamples": study.laws.resamples,
-        "level": study.laws.level,
-        "seed": study.seed,
-        "cost": (params, flops),
-    }
+    table, shared = table_of([row for row in rows if row.role == "fit"]), settings_of(study)
     edge = laws.data_rich_edge(table)
     wanted: dict[str, tuple[pl.DataFrame, dict[str, Any]]] = {
         MAIN: (table, {"form": "chinchilla"}),
@@ -64,10 +67,10 @@ def fit_all(study: Study, directory: RunDirectory, rows: Sequence[Observation]) 
 def _fit(path: Path, table: pl.DataFrame, settings: dict[str, Any]) -> LawFit:
     data = hashlib.sha256(table.write_csv().encode()).hexdigest()
     key = content_hash([data, repr(sorted(settings.items())), laws.SCHEMA])
-    if path.exists():
-        known = read_json(path)
-        if known.get("made_from") == key:
-            return LawFit.from_json(known["law"])
+    made_from = path.with_suffix(".made-from")
+    if path.exists() and made_from.exists() and made_from.read_text() == key:
+        return laws.load(path)
     law = laws.fit(table, **settings)
-    replace(path, pretty_json({"made_from": key, "law": law.as_json()}))
+    replace(path, pretty_json(law.as_json()))
+    replace(made_from, key.encode())
     return law

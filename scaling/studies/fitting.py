@@ -9,10 +9,9 @@ from typing import Any
 from scaling import laws
 from scaling.config import StudyError, load_study
 from scaling.laws import LawFit
-from scaling.planning import cost_table
 from scaling.records import RunDirectory, pretty_json, replace
 from scaling.studies import show
-from scaling.studies.answers import MAIN
+from scaling.studies.answers import MAIN, settings_of
 
 
 def fit(options: argparse.Namespace) -> int:
@@ -23,11 +22,7 @@ def fit(options: argparse.Namespace) -> int:
         "columns": dict(_pair(text, "--columns", "params") for text in options.columns),
         "pin": {name: _number(value, name) for name, value in (_pair(text, "--pin", "E") for text in options.pin)},
         "drop_highest_loss": options.drop_highest_loss,
-        "seed": options.seed,
     }
-    for name in ("delta", "resamples", "level"):
-        if getattr(options, name) is not None:
-            settings[name] = getattr(options, name)
     if options.form == "power":
         settings["x"] = options.x
     out = None if options.out is None else Path(options.out)
@@ -35,9 +30,12 @@ def fit(options: argparse.Namespace) -> int:
         directory = RunDirectory(source)
         if not directory.observations.is_file():
             raise StudyError(f"{source} has no observations.csv; give the folder of a `scaling run`, or a table")
-        settings["cost"] = cost_table(load_study(directory.study))
+        settings |= settings_of(load_study(directory.study))
         source = directory.observations
         out = out or directory.laws / f"{options.form}-by-hand.json"
+    for name in ("delta", "resamples", "level", "seed"):
+        if getattr(options, name) is not None:
+            settings[name] = getattr(options, name)
     law = laws.fit(source, **settings)
     if out is not None:
         replace(out, pretty_json(law.as_json()))

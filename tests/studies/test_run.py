@@ -115,13 +115,17 @@ def test_a_law_fitted_again_says_that_its_check_was_trained_before(
 def test_verbs_on_a_finished_run(finished: Path, scaling: Scaling) -> None:
     status = json.loads(scaling("status", finished, "--json").stdout)
     assert {one["state"] for one in status["trajectories"]} == {"done"}
-    law = json.loads(scaling("fit", finished, "--resamples", 100, "--json").stdout)
+    law = json.loads(scaling("fit", finished, "--json").stdout)
     wanted = {
         "form", "params", "intervals", "objective", "status", "starts", "diagnostics", "rows", "conventions",
         "sha256", "versions",
     }  # fmt: skip
     assert wanted <= law.keys()
     assert law["rows"] == 11
+    own = json.loads((finished / "laws" / "chinchilla.json").read_text())
+    assert {name: own[name] for name in ("params", "intervals", "objective", "noise")} == {
+        name: law[name] for name in ("params", "intervals", "objective", "noise")
+    }, "the study's settings are the defaults"
     assert {"name", "delta", "reduction", "space", "value"} <= law["objective"].keys()
     answer = json.loads(scaling("predict", finished, "--flops", "1e9", "--json").stdout)
     assert answer["params"]["low"] <= answer["params"]["value"] <= answer["params"]["high"]

@@ -7,7 +7,7 @@ import numpy as np
 
 from scaling.laws import costs, intervals, prediction
 from scaling.laws.errors import LawError
-from scaling.laws.forms import Floats, form_named
+from scaling.laws.forms import Floats
 from scaling.laws.values import Allocation, Diagnostic, Estimate
 
 if TYPE_CHECKING:
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 GOLDEN = (np.sqrt(5.0) - 1) / 2
 STEPS = 64
+SLOPE_STEP = 0.05
+"""Half the step in ln C over which exponents are slopes."""
+SAME_AS_N_AND_D = {"flops", "tokens_per_param"}
+"""Inputs that stand for N and D."""
 SPAN = np.log(1e6)
 """N* is sought within this factor of the fitted sizes moved along C^(1/2)."""
 
@@ -24,14 +28,8 @@ def optimum(fit: "LawFit", flops: float) -> Allocation:
     if not np.isfinite(flops) or flops <= 0:
         raise LawError(f"flops is {flops}; it must be a positive number")
     draws = prediction.resampled(fit)
-    if fit.form == "isoflop":
-        found, at_edge = _from_power_laws(fit, fit.params, flops), 0.0
-        sampled = _from_power_laws(fit, draws, flops)
-    elif set(fit.inputs) == {"params", "tokens"}:
-        found, at_edge = _minimum(fit, fit.params, flops)
-        sampled, _ = _minimum(fit, draws, flops)
-    else:
-        raise LawError(f"form {fit.form} in {fit.inputs[0]} has no compute-optimal size; fit chinchilla or isoflop")
+    found, at_edge = frontier(fit, fit.params, flops)
+    sampled, _ = frontier(fit, draws, flops)
     answers = {
         name: intervals.estimated(np.ravel(sampled[name]), float(np.ravel(found[name])[0]), fit.level)
         for name in ("params", "tokens", "tokens_per_param", "loss")
@@ -44,27 +42,42 @@ def optimum(fit: "LawFit", flops: float) -> Allocation:
     return Allocation(flops=float(flops), **answers, diagnostics=notes)
 
 
-def exponents(fit: "LawFit") -> dict[str, Estimate]:
-    """N* ~ C^a, D* ~ C^b: a = beta / (alpha + beta), b = 1 - a under C = 6 N D (Hoffmann 2022, eq. 4).
+def exponents(fit: "LawFit", flops: float | None = None) -> dict[str, Estimate]:
+    """N* ~ C^a, D* ~ C^b at a budget (the largest fitted one when None): a = d ln N* / d ln C, b likewise.
 
-    Where the cost per token is not 6 N these are the exponents of the law itself; `optimum` uses the real cost.
-    Approach 2 gives its two fitted slopes.
+    A chinchilla law under C = 6 N D has a = beta / (alpha + beta) at every budget (Hoffmann 2022, eq. 4).
     """
     draws = prediction.resampled(fit)
-    if fit.form == "isoflop":
-        pairs = {"params": "N_exponent", "tokens": "D_exponent"}
-        return {name: intervals.estimated(draws[key][:, 0], fit.params[key], fit.level) for name, key in pairs.items()}
-    if fit.form != "chinchilla":
-        raise LawError(f"form {fit.form} has no allocation exponents; fit chinchilla or isoflop")
+    at = fit.ranges["flops"][1] if flops is None else flops
+    step = np.exp(SLOPE_STEP)
 
-    def share(values: Mapping[str, Any]) -> Any:
-        return values["beta"] / (values["alpha"] + values["beta"])
+    def slopes(values: Mapping[str, Any]) -> dict[str, Floats]:
+        low, high = (frontier(fit, values, at * factor)[0] for factor in (1 / step, step))
+        return {name: np.ravel((high[name] - low[name]) / (2 * SLOPE_STEP)) for name in ("params", "tokens")}
 
-    value, sampled = float(share(fit.params)), share(draws)[:, 0]
+    found, sampled = slopes(fit.params), slopes(draws)
     return {
-        "params": intervals.estimated(sampled, value, fit.level),
-        "tokens": intervals.estimated(1 - sampled, 1 - value, fit.level),
+        name: intervals.estimated(prediction.usable(sampled[name])[0], float(found[name][0]), fit.level)
+        for name in found
     }
+
+
+def frontier(fit: "LawFit", values: Mapping[str, Any], flops: float) -> tuple[dict[str, Floats], float]:
+    """Logarithms of (N*, D*, D*/N*, L*) for parameter values of any shape, and the share of them without an optimum."""
+    law, log_c = fit.law, np.log(flops)
+    in_n_and_d = {"params", "tokens"} <= set(law.inputs) or set(law.inputs) == SAME_AS_N_AND_D
+    if law.frontier is None and not in_n_and_d:
+        have = " and ".join(law.inputs)
+        raise LawError(f"form {fit.form} in {have} has no compute-optimal size; fit chinchilla or isoflop")
+    if law.frontier is not None:
+        size, data = law.frontier(values, log_c)
+        loss = np.log(law.evaluate(values, {"flops": log_c}))
+    elif law.optimum_6nd is not None and fit.cost["rule"] == "6N":
+        size, data = law.optimum_6nd(values, log_c)
+        loss = np.log(law.evaluate(values, {"params": size, "tokens": data}))
+    else:
+        return _minimum(fit, values, flops)
+    return {"params": size, "tokens": data, "tokens_per_param": data - size, "loss": loss}, 0.0
 
 
 def _exponentiated(estimate: Estimate) -> Estimate:
@@ -72,17 +85,9 @@ def _exponentiated(estimate: Estimate) -> Estimate:
     return Estimate(value, low, high, estimate.level)
 
 
-def _from_power_laws(fit: "LawFit", values: Mapping[str, Any], flops: float) -> dict[str, Floats]:
-    log_c = np.log(flops) - np.log(values["reference_flops"])
-    size = np.log(values["N_coefficient"]) + values["N_exponent"] * log_c
-    data = np.log(values["D_coefficient"]) + values["D_exponent"] * log_c
-    loss = np.log(values["L_coefficient"]) + values["L_exponent"] * log_c
-    return {"params": size, "tokens": data, "tokens_per_param": data - size, "loss": loss}
-
-
 def _minimum(fit: "LawFit", values: Mapping[str, Any], flops: float) -> tuple[dict[str, Floats], float]:
     """Logarithms of (N*, D*, D*/N*, L*) by golden section over ln N, all resamples at once; the share at an edge."""
-    form = form_named(fit.form)
+    law = fit.law
     log_c = np.log(flops)
     low_n, high_n = np.log(fit.ranges["params"])
     move = (log_c - np.log(np.sqrt(fit.ranges["flops"][0] * fit.ranges["flops"][1]))) / 2
@@ -92,7 +97,9 @@ def _minimum(fit: "LawFit", values: Mapping[str, Any], flops: float) -> tuple[di
     edges = low.copy(), high.copy()
 
     def at(log_n: Floats) -> Floats:
-        return form.loss(values, {"params": log_n, "tokens": log_c - costs.log_flops_per_token(fit.cost, log_n)})
+        log_d = log_c - costs.log_flops_per_token(fit.cost, log_n)
+        known = {"params": log_n, "tokens": log_d, "tokens_per_param": log_d - log_n, "flops": log_c}
+        return law.evaluate(values, {name: known[name] for name in law.inputs})
 
     for _ in range(STEPS):
         inner_low, inner_high = high - GOLDEN * (high - low), low + GOLDEN * (high - low)

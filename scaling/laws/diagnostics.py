@@ -1,12 +1,16 @@
 """What can be wrong with a fit: each finding a code, the number behind it, and what to do. No JAX."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scaling.laws.forms import Floats, LawForm
-from scaling.laws.table import LETTERS
+from scaling.laws.forms.inputs import symbol
 from scaling.laws.values import Diagnostic, Interval
+
+if TYPE_CHECKING:
+    from scaling.laws.solver import Problem
 
 FEW_STARTS = 0.05
 """Below this share of starts at the optimum, a better one may exist."""
@@ -14,23 +18,22 @@ FIXED_RATIO = 0.1
 """Spread (standard deviation) of ln(D/N) about its trend in ln N below which alpha and beta are one number."""
 
 
-def of_solution(
-    form: LawForm, params: Mapping[str, float], bounds: Mapping[str, tuple[float, float]], share: float
-) -> list[Diagnostic]:
-    """Parameters at a bound, and starts that disagree. `bounds` in the parameter's own unit, free parameters only."""
+def of_solution(problem: "Problem", z: Floats, params: Mapping[str, float], share: float) -> list[Diagnostic]:
+    """Parameters at a bound, and starts that disagree."""
     found = []
-    for parameter in form.parameters:
+    lower, upper = problem.bounds
+    for index, parameter in enumerate(problem.form.parameters):
         name = parameter.name
-        if name not in bounds or parameter.role == "coefficient":
+        if name not in problem.free:
             continue
-        low, high = bounds[name]
-        at_low, at_high = params[name] - low <= 1e-6 * (high - low), high - params[name] <= 1e-6 * (high - low)
+        room = 1e-6 * (upper[index] - lower[index])
+        at_low, at_high = z[index] - lower[index] <= room, upper[index] - z[index] <= room
         if not (at_low or at_high):
             continue
         if parameter.role == "asymptote" and at_low:
             message = (
-                f"{name} is at 0: the runs do not show where the loss levels off; long extrapolations are not to be "
-                f"trusted. Pin {name} at a known entropy, or train over a wider range"
+                f"{name} is at 0: the runs do not show where the {problem.form.output} levels off; long extrapolations "
+                f"are not to be trusted. Pin {name} at a known entropy, or train over a wider range"
             )
             found.append(Diagnostic("parameter_at_bound", params[name], message))
         else:
@@ -42,13 +45,12 @@ def of_solution(
     return found
 
 
-def of_design(
-    form: LawForm, logs: Mapping[str, Floats], log_loss: Floats, clusters: int, free: int
-) -> list[Diagnostic]:
-    """Too few runs, inputs that move together, a loss that does not fall."""
+def of_design(form: LawForm, problem: "Problem", clusters: int) -> list[Diagnostic]:
+    """Too few runs, inputs that move together, an output that does not fall."""
     found = []
-    rows = len(log_loss)
-    distinct = len(np.unique(np.round(np.stack(list(logs.values()), axis=1), 6), axis=0))
+    inputs, target, free = problem.inputs, problem.target, len(problem.free)
+    rows = len(target)
+    distinct = len(np.unique(np.round(np.stack(list(inputs.values()), axis=1), 6), axis=0))
     if distinct < free:
         message = f"{distinct} different runs for {free} free parameters: any law fits; train more, or pin parameters"
         found.append(Diagnostic("too_few_runs", distinct, message, "error"))
@@ -58,8 +60,8 @@ def of_design(
     if clusters < free and distinct >= free:
         message = f"{clusters} trajectories for {free} free parameters: noise between trajectories is poorly known"
         found.append(Diagnostic("too_few_trajectories", clusters, message))
-    if set(form.inputs) == {"params", "tokens"}:
-        size, data = logs["params"], logs["tokens"]
+    if {"params", "tokens"} <= set(form.inputs):
+        size, data = inputs["params"], inputs["tokens"]
         spread = float(np.std(data - np.polyval(np.polyfit(size, data, 1), size)))
         if spread < FIXED_RATIO:
             message = (
@@ -68,12 +70,12 @@ def of_design(
             )
             found.append(Diagnostic("tokens_follow_params", spread, message, "error"))
             return found
-    design = np.stack([np.ones(rows), *logs.values()], axis=1)
-    slopes = np.linalg.lstsq(design, log_loss, rcond=None)[0][1:]
-    for name, slope in zip(logs, slopes, strict=True):
-        if slope >= 0:
+    design = np.stack([np.ones(rows), *inputs.values()], axis=1)
+    slopes = np.linalg.lstsq(design, target, rcond=None)[0][1:]
+    for name, slope in zip(inputs, slopes, strict=True):
+        if name in form.falling and slope >= 0:
             message = (
-                f"loss does not fall with {name} ({LETTERS[name]}; slope of ln L {slope:+.3g}): the law cannot hold. "
+                f"{form.output} does not fall with {name} ({symbol(name)}; slope {slope:+.3g}): the law cannot hold. "
                 "Look for mixed units, diverged or badly tuned runs"
             )
             found.append(Diagnostic("loss_not_falling", float(slope), message, "error"))

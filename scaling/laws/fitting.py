@@ -1,32 +1,63 @@
 """From a table to a LawFit: all starts in one batched solve, then all resamples in another."""
 
+import importlib
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
 import numpy as np
 
-from scaling.laws import costs, diagnostics, intervals, isoflop, solver, uncertainty
+from scaling.laws import costs, intervals, solver, uncertainty
+from scaling.laws import diagnostics as findings
 from scaling.laws import noise as noises
-from scaling.laws.errors import LawError
+from scaling.laws import objective as objectives
+from scaling.laws.errors import LawError, nearest
 from scaling.laws.forms import Floats, LawForm, form_named
 from scaling.laws.prediction import RUN_NOISE
 from scaling.laws.results import LawFit, rounded_samples
 from scaling.laws.table import Table, read
+from scaling.laws.values import Diagnostic, Interval
 
 SAME_OPTIMUM = 1e-6
 """Relative difference in the objective up to which two starts count as at one optimum."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a form is fitted, beyond the form and its rows.
+
+    Attributes:
+      objective: what is minimised.
+      pins, ties: parameters that are held, or that take another's value.
+      resamples: behind every interval; 0 for none.
+      level: of every interval.
+      seed: of the starts and resamples.
+      starts: starting points.
+      method: of resampling (uncertainty.py).
+    """
+
+    objective: objectives.Objective
+    pins: Mapping[str, float]
+    ties: tuple[tuple[str, str], ...]
+    resamples: int
+    level: float
+    seed: int
+    starts: int
+    method: str
 
 
 def fit(
     table: Any,
     form: str = "chinchilla",
     *,
-    x: str = "params",
     columns: Mapping[str, str] | None = None,
     pin: Mapping[str, float] | None = None,
+    tie: Mapping[str, str] | None = None,
+    objective: str = "huber",
     delta: float = 1e-3,
+    space: str | None = None,
     resamples: int = 1000,
     level: float = 0.95,
     seed: int = 0,
@@ -34,34 +65,44 @@ def fit(
     starts: int = 256,
     drop_highest_loss: int = 0,
     method: str = "auto",
+    **options: Any,
 ) -> LawFit:
-    """min over parameters of sum_i w_i Huber_delta(ln L(parameters; N_i, D_i) - ln L_i), with intervals.
+    """min over parameters of sum_i w_i rho(ln L(parameters; N_i, D_i) - ln L_i), with intervals.
 
     Args:
       table: dataframe, mapping of columns, or path to CSV, JSON lines or Parquet.
-      form: power, chinchilla or isoflop.
-      x: input of form power: params, tokens or flops.
+      form: a form's name, or `module:name` for one of your own.
       columns: params, tokens, flops, loss, trajectory, ... -> the table's own column names.
       pin: parameter -> the value it is held at.
-      delta: Huber threshold on residuals of ln L; 1e-3 is close to least absolute deviations, 1e3 is least squares.
+      tie: parameter -> the parameter whose value it takes.
+      objective: huber, least_squares or absolute; always the sum over rows.
+      delta: Huber threshold on residuals; 1e-3 is close to least absolute deviations.
+      space: of the residuals: log or linear; the form's own when None.
       resamples: behind every interval; 0 for none.
       level: of every interval.
       seed: of the starts and resamples.
       cost: training FLOPs per token as a function of N: (params, flops_per_token); the table's own, else 6 N.
       starts: starting points.
       drop_highest_loss: how many rows with the highest loss to leave out.
-      method: of resampling: auto, noise or pairs (uncertainty.py).
+      method: of resampling: auto, noise, pairs or rows (uncertainty.py).
+      options: of the form, such as x="flops" for form power.
 
     Raises LawError where the table or an argument cannot work; a fit that cannot be trusted says so in `status`.
     """
-    _check(delta=delta, resamples=resamples, level=level, starts=starts, method=method)
-    rows = read(table, columns, cost, drop_highest_loss)
-    if form == "isoflop":
-        if pin:
-            raise LawError("form isoflop has no parameters to pin")
-        return isoflop.fit(rows, resamples=resamples, level=level, seed=seed, versions=versions())
-    law = form_named(form, x)
-    return _fit_form(rows, law, law.checked_pins(pin), delta, resamples, level, seed, starts, method)
+    _check(resamples=resamples, level=level, starts=starts, method=method)
+    law = form_named(form, options)
+    settings = _settings(law, pin, tie, objective, delta, space, resamples, level, seed, starts, method)
+    rows = read(table, columns, cost, drop_highest_loss, law)
+    if law.procedure:
+        return procedure_of(law)(rows, law, settings)
+    return fit_form(rows, law, settings)
+
+
+def procedure_of(form: LawForm) -> Callable[[Table, LawForm, Settings], LawFit]:
+    """What fits a form that one solve does not."""
+    module, _, name = (form.procedure or "").partition(":")
+    found: Callable[[Table, LawForm, Settings], LawFit] = getattr(importlib.import_module(module), name)
+    return found
 
 
 def versions() -> dict[str, str]:
@@ -69,75 +110,140 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: metadata.version(name) for name in ("jax", "numpy", "scipy")}
 
 
-def _fit_form(
+def problem_of(rows: Table, form: LawForm, settings: Settings) -> solver.Problem:
+    """`form` on `rows`, ready to solve."""
+    values = rows.inputs(form.inputs)
+    inputs = {name: one if name in form.linear_inputs else np.log(one) for name, one in values.items()}
+    target = np.log(rows.target) if settings.objective.space == "log" else rows.target
+    return solver.Problem(form, inputs, target, rows.weight, settings.objective, settings.pins, settings.ties)
+
+
+def fit_form(rows: Table, form: LawForm, settings: Settings) -> LawFit:
+    """`form` fitted to `rows` by one solve from every start."""
+    problem = problem_of(rows, form, settings)
+    solution = solver.solve(problem, solver.default_starts(problem, settings.starts, settings.seed))
+    best = int(np.argmin(solution.objective))
+    z, value = solution.z[best], float(solution.objective[best])
+    if not np.isfinite(value):
+        raise LawError(
+            f"form {form.name} has no finite value on these rows from any of {settings.starts} starts; "
+            "look for a column in the wrong unit"
+        )
+    share = float(np.mean(solution.objective <= value * (1 + SAME_OPTIMUM) + 1e-18))
+    params = {name: float(values) for name, values in problem.natural(z).items()}
+    clusters = len(np.unique(rows.cluster))
+    found = findings.of_design(form, problem, clusters)
+    found += findings.of_solution(problem, z, params, share)
+    again = uncertainty.resample(
+        problem, z, rows.cluster, max(settings.resamples, 1), settings.seed + 1, settings.method
+    )
+    samples = _samples(problem, again) if settings.resamples else {}
+    between = {
+        name: intervals.interval(np.asarray(samples[name]), params[name], settings.level)
+        for name in problem.free
+        if name in samples
+    }
+    found += findings.of_intervals(form, params, between)
+    return law_fit(
+        rows,
+        form,
+        settings,
+        params=params,
+        intervals=between,
+        value=value,
+        starts={"total": settings.starts, "share_at_optimum": share},
+        diagnostics=found,
+        noise=noises.summary(again.noise, clusters) | {"resampling": again.method},
+        samples=samples,
+    )
+
+
+def law_fit(
     rows: Table,
     form: LawForm,
-    pins: dict[str, float],
+    settings: Settings,
+    *,
+    params: Mapping[str, float],
+    intervals: Mapping[str, Interval],
+    value: float,
+    starts: Mapping[str, float],
+    diagnostics: Sequence[Diagnostic],
+    noise: Mapping[str, Any],
+    samples: Mapping[str, tuple[float, ...]],
+    details: Mapping[str, Any] | None = None,
+    excluded: tuple[str, ...] = (),
+) -> LawFit:
+    """The LawFit of what was found, with its provenance."""
+    return LawFit(
+        form=form.name,
+        options=dict(form.options),
+        equation=form.text,
+        inputs=form.inputs,
+        output=form.output,
+        params=dict(params),
+        intervals=dict(intervals),
+        level=settings.level,
+        objective=settings.objective.record(value),
+        status=findings.status(diagnostics),
+        starts=dict(starts),
+        diagnostics=tuple(diagnostics),
+        rows=rows.rows,
+        excluded=rows.excluded + excluded,
+        conventions=rows.conventions,
+        cost=rows.cost,
+        noise=dict(noise),
+        ranges=rows.ranges(),
+        samples=dict(samples),
+        pinned=dict(settings.pins),
+        tied=dict(settings.ties),
+        sha256=rows.sha256,
+        versions=versions(),
+        source=form.source,
+        details=dict(details or {}),
+    )
+
+
+def _samples(problem: solver.Problem, again: uncertainty.Resamples) -> dict[str, tuple[float, ...]]:
+    held = {*problem.pins}
+    natural: dict[str, Floats] = {name: v for name, v in problem.natural(again.z).items() if name not in held}
+    return rounded_samples(natural | {RUN_NOISE: again.run_noise})
+
+
+def _settings(
+    form: LawForm,
+    pin: Mapping[str, float] | None,
+    tie: Mapping[str, str] | None,
+    name: str,
     delta: float,
+    space: str | None,
     resamples: int,
     level: float,
     seed: int,
     starts: int,
     method: str,
-) -> LawFit:
-    logs = {name: np.log(values) for name, values in rows.inputs(form.inputs).items()}
-    problem = solver.Problem(form, logs, np.log(rows.loss), rows.weight, delta, pins)
-    solution = solver.solve(problem, solver.default_starts(problem, starts, seed))
-    best = int(np.argmin(solution.objective))
-    z, value = solution.z[best], float(solution.objective[best])
-    share = float(np.mean(solution.objective <= value * (1 + SAME_OPTIMUM) + 1e-18))
-    params = {name: float(values) for name, values in problem.natural(z).items()}
-    lower, upper = problem.bounds
-    bounds = {name: (lower[i], upper[i]) for i, name in enumerate(form.names) if name not in pins}
-    free, clusters = len(problem.free), len(np.unique(rows.cluster))
-    found = diagnostics.of_design(form, logs, problem.log_loss, clusters, free)
-    found += diagnostics.of_solution(form, params, bounds, share)
-    again = uncertainty.resample(problem, z, rows.cluster, max(resamples, 1), seed + 1, method)
-    samples = _samples(problem, again) if resamples else {}
-    between = {
-        name: intervals.interval(np.asarray(samples[name]), params[name], level)
-        for name in problem.free
-        if name in samples
-    }
-    found += diagnostics.of_intervals(form, params, between)
-    return LawFit(
-        form=form.name,
-        equation=form.text,
-        inputs=form.inputs,
-        params=params,
-        intervals=between,
+) -> Settings:
+    if form.procedure and (pin or tie):
+        raise LawError(f"form {form.name} has no parameters to pin or tie: a procedure of several fits gives them")
+    pins = form.checked_pins(pin)
+    return Settings(
+        objective=objectives.checked(name, delta, space or form.space),
+        pins=pins,
+        ties=form.checked_ties(tie, pins),
+        resamples=resamples,
         level=level,
-        objective={"name": "huber", "delta": delta, "reduction": "sum", "space": "log", "value": value},
-        status=diagnostics.status(found),
-        starts={"total": starts, "share_at_optimum": share},
-        diagnostics=tuple(found),
-        rows=rows.rows,
-        excluded=rows.excluded,
-        conventions=rows.conventions,
-        cost=rows.cost,
-        noise=noises.summary(again.noise, clusters) | {"resampling": again.method},
-        ranges=rows.ranges(),
-        samples=samples,
-        pinned=pins,
-        sha256=rows.sha256,
-        versions=versions(),
-        source=form.source,
+        seed=seed,
+        starts=starts,
+        method=method,
     )
 
 
-def _samples(problem: solver.Problem, again: uncertainty.Resamples) -> dict[str, tuple[float, ...]]:
-    natural: dict[str, Floats] = {name: v for name, v in problem.natural(again.z).items() if name in problem.free}
-    return rounded_samples(natural | {RUN_NOISE: again.run_noise})
-
-
-def _check(*, delta: float, resamples: int, level: float, starts: int, method: str) -> None:
-    if not delta > 0:
-        raise LawError(f"delta is {delta}; it must be above 0")
+def _check(*, resamples: int, level: float, starts: int, method: str) -> None:
     if resamples != 0 and resamples < 20:
         raise LawError(f"resamples is {resamples}; it must be 0 or at least 20")
     if not 0.5 < level < 1:
         raise LawError(f"level is {level}; it must lie between 0.5 and 1")
     if starts < 1:
         raise LawError(f"starts is {starts}; it must be at least 1")
-    if method not in ("auto", "noise", "pairs"):
-        raise LawError(f"method is {method!r}; it is auto, noise or pairs")
+    if method not in uncertainty.METHODS:
+        known = ", ".join(uncertainty.METHODS)
+        raise LawError(f"method is {method!r}; it is one of {known}{nearest(method, uncertainty.METHODS)}")

@@ -67,7 +67,7 @@ class Noise:
 def estimate(residual: Floats, jacobian: Floats, cluster: np.ndarray[Any, Any], weight: Floats, cells: Floats) -> Noise:
     """The noise behind `residual` (rows,) of a law with `jacobian` (rows, free parameters).
 
-    `cells` (rows, inputs) are N and D: rows that agree in them and differ in their trajectory are replicates.
+    `cells` (rows, inputs) are ln N and ln D: rows that agree in them and differ in their trajectory are replicates.
     """
     scale = np.sqrt(weight)
     r, J = residual * scale, _independent(jacobian * scale[:, None])
@@ -125,7 +125,7 @@ def _independent(J: Floats) -> Floats:
 def _replicates(residual: Floats, cluster: np.ndarray[Any, Any], cells: Floats) -> tuple[float | None, int]:
     """Pooled standard deviation over trajectories at one N and D, and its degrees of freedom."""
     squares, freedom = 0.0, 0
-    _, place = np.unique(np.round(np.log(cells), 3), axis=0, return_inverse=True)
+    _, place = np.unique(np.round(cells, 3), axis=0, return_inverse=True)
     place = place.ravel()
     for cell in np.unique(place):
         rows = np.flatnonzero(place == cell)

@@ -7,7 +7,7 @@ import numpy as np
 
 from scaling.laws import costs, intervals
 from scaling.laws.errors import LawError
-from scaling.laws.forms import Floats, form_named
+from scaling.laws.forms import Floats
 from scaling.laws.values import Curve, Diagnostic, Interval, Prediction
 
 if TYPE_CHECKING:
@@ -19,33 +19,34 @@ FAR = 10.0
 """Extrapolation beyond this factor in any input is called long."""
 
 
-def loss(fit: "LawFit", inputs: Mapping[str, Any], params: Mapping[str, Any] | None = None) -> Floats:
-    """Loss at `inputs` (any of params, tokens, flops; arrays broadcast), for the fit or for other parameter values."""
-    logs = log_inputs(fit, inputs)
-    values = fit.params if params is None else params
-    if fit.form == "isoflop":
-        log_c = logs["flops"] - np.log(values["reference_flops"])
-        return np.asarray(values["L_coefficient"] * np.exp(values["L_exponent"] * log_c))
-    return form_named(fit.form, fit.inputs[0]).loss(values, logs)
+def output(fit: "LawFit", inputs: Mapping[str, Any], params: Mapping[str, Any] | None = None) -> Floats:
+    """What the law predicts at `inputs` (arrays broadcast), for the fit or for other parameter values."""
+    return fit.law.evaluate(fit.params if params is None else params, law_inputs(fit, inputs))
 
 
-def log_inputs(fit: "LawFit", inputs: Mapping[str, Any]) -> dict[str, Floats]:
-    """ln of what the law needs; C and D are derived through the fit's cost where they are not given."""
+def law_inputs(fit: "LawFit", inputs: Mapping[str, Any]) -> dict[str, Floats]:
+    """What the law's equation gets; of N, D and C two give the third, through the fit's cost."""
+    law = fit.law
+    known = {*law.inputs, "params", "tokens", "flops"}
     given = {name: np.asarray(value, dtype=np.float64) for name, value in inputs.items() if value is not None}
     for name, value in given.items():
-        if not np.all(np.isfinite(value)) or np.any(value <= 0):
+        if name not in known:
+            raise LawError(f"{name!r} is no input of form {fit.form}; it takes {', '.join(law.inputs)}")
+        if not np.all(np.isfinite(value)) or (name not in law.linear_inputs and np.any(value <= 0)):
             raise LawError(f"{name} is {value}; it must be a positive number")
-    logs: dict[str, Floats] = {name: np.log(value) for name, value in given.items()}
-    if "params" in logs and len(logs) == 2:
-        per_token = costs.log_flops_per_token(fit.cost, logs["params"])
-        if "tokens" in logs:
-            logs["flops"] = logs["tokens"] + per_token
+    found: dict[str, Floats] = {n: v if n in law.linear_inputs else np.log(v) for n, v in given.items()}
+    if "params" in found and ("tokens" in found) != ("flops" in found):
+        per_token = costs.log_flops_per_token(fit.cost, found["params"])
+        if "tokens" in found:
+            found["flops"] = found["tokens"] + per_token
         else:
-            logs["tokens"] = logs["flops"] - per_token
-    missing = [name for name in fit.inputs if name not in logs]
+            found["tokens"] = found["flops"] - per_token
+    if "params" in found and "tokens" in found:
+        found.setdefault("tokens_per_param", found["tokens"] - found["params"])
+    missing = [name for name in law.inputs if name not in found]
     if missing:
-        raise LawError(f"form {fit.form} needs {' and '.join(fit.inputs)}; {missing[0]} is not given")
-    return {name: logs[name] for name in fit.inputs}
+        raise LawError(f"form {fit.form} needs {' and '.join(law.inputs)}; {missing[0]} is not given")
+    return {name: found[name] for name in law.inputs}
 
 
 def resampled(fit: "LawFit") -> dict[str, Floats]:
@@ -58,44 +59,62 @@ def resampled(fit: "LawFit") -> dict[str, Floats]:
 
 
 def predict(fit: "LawFit", inputs: Mapping[str, float | None], runs: int = 1) -> Prediction:
-    """Loss at one point, the interval of the curve, and the interval of the mean loss of `runs` new runs."""
+    """The output at one point, the interval of the curve, and the interval of the mean output of `runs` new runs."""
     if runs < 1:
         raise LawError(f"runs is {runs}; it must be at least 1")
-    value = float(loss(fit, inputs))
+    to, back = (np.log, np.exp) if fit.objective["space"] == "log" else (_same, _same)
+    value = float(output(fit, inputs))
     draws = resampled(fit)
-    sampled = np.log(loss(fit, {k: None if v is None else [v] for k, v in inputs.items()}, draws))[:, 0]
-    noise = draws[RUN_NOISE][:, 0] / np.sqrt(runs)
-    curve = intervals.interval(sampled, np.log(value), fit.level)
-    new = intervals.with_noise(sampled, np.log(value), noise, fit.level)
-    logs = log_inputs(fit, inputs)
+    sampled = to(output(fit, {k: None if v is None else [v] for k, v in inputs.items()}, draws))[:, 0]
+    sampled, noise = usable(sampled, draws[RUN_NOISE][:, 0] / np.sqrt(runs))
+    curve = intervals.interval(sampled, float(to(value)), fit.level)
+    new = intervals.with_noise(sampled, float(to(value)), noise, fit.level)
+    point = {
+        name: float(values if name in fit.law.linear_inputs else np.exp(values))
+        for name, values in law_inputs(fit, inputs).items()
+    }
     return Prediction(
         loss=value,
-        confidence=Interval(float(np.exp(curve.low)), float(np.exp(curve.high)), fit.level),
-        prediction=Interval(float(np.exp(new.low)), float(np.exp(new.high)), fit.level),
+        confidence=Interval(float(back(curve.low)), float(back(curve.high)), fit.level),
+        prediction=Interval(float(back(new.low)), float(back(new.high)), fit.level),
         runs=runs,
-        inputs={name: float(np.exp(values)) for name, values in logs.items()},
-        diagnostics=extrapolation(fit, {name: float(np.exp(values)) for name, values in logs.items()}),
+        inputs=point,
+        diagnostics=extrapolation(fit, point),
     )
 
 
+def usable(sampled: Floats, *beside: Floats) -> tuple[Floats, ...]:
+    """Resampled values (and what goes with them) without those that are not finite; LawError where most are not."""
+    good = np.isfinite(sampled)
+    if good.mean() < 0.5:
+        raise LawError(
+            f"{1 - good.mean():.0%} of the resampled laws have no value here: the fit is too uncertain to predict it"
+        )
+    return (sampled[good], *(values[good] for values in beside))
+
+
 def curve(fit: "LawFit", inputs: Mapping[str, Any]) -> Curve:
-    """Loss and confidence band along one-dimensional arrays of inputs."""
+    """Output and confidence band along arrays of inputs."""
     shaped = np.broadcast_arrays(
         *[np.asarray(value, dtype=np.float64) for value in inputs.values() if value is not None]
     )
     names = [name for name, value in inputs.items() if value is not None]
     flat = {name: values.ravel() for name, values in zip(names, shaped, strict=True)}
-    values = loss(fit, flat)
-    low, high = intervals.band(loss(fit, flat, resampled(fit)), values, fit.level)
+    values = output(fit, flat)
+    low, high = intervals.band(output(fit, flat, resampled(fit)), values, fit.level)
     shape = shaped[0].shape
     return Curve(values.reshape(shape), low.reshape(shape), high.reshape(shape), fit.level)
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def extrapolation(fit: "LawFit", point: Mapping[str, float]) -> tuple[Diagnostic, ...]:
     """A note for the input that lies farthest outside what was fitted, a warning beyond a factor of FAR."""
     worst, factor = "", 1.0
     for name, value in point.items():
-        if name in fit.ranges:
+        if name in fit.ranges and name not in fit.law.linear_inputs:
             low, high = fit.ranges[name]
             outside = max(value / high, low / value)
             if outside > factor:

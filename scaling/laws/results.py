@@ -10,9 +10,10 @@ import numpy as np
 
 from scaling.laws import allocation, prediction
 from scaling.laws.errors import LawError
+from scaling.laws.forms import LawForm, form_named
 from scaling.laws.values import Allocation, Curve, Diagnostic, Estimate, Interval, Prediction
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the JSON; a reader refuses a newer one."""
 
 
@@ -21,13 +22,15 @@ class LawFit:
     """A form fitted to observations. Losses are in the table's own unit.
 
     Attributes:
-      form: `power`, `chinchilla` or `isoflop`.
+      form: its name, or `module:name` for one of the user's own.
+      options: what picks the member of a family of forms.
       equation: as people write it.
-      inputs: what the law is a function of, among params (N), tokens (D), flops (C).
+      inputs: what the law is a function of: params (N), tokens (D), flops (C), or any other column.
+      output: what it predicts: `loss`, or another column.
       params: parameter name -> value, pinned ones included.
       intervals: parameter name -> Interval; pinned ones have none.
       level: of every interval.
-      objective: name, delta, reduction (`sum`), space (`log`), value.
+      objective: name, delta, reduction (`sum`), space (`log` or `linear`), value.
       status: `ok`, or what is wrong and what to do.
       starts: total, share_at_optimum.
       diagnostics: findings, each with a code, a number and advice.
@@ -39,6 +42,7 @@ class LawFit:
       ranges: input -> (lowest, highest) fitted.
       samples: parameter name -> resampled values; `run_noise` is the noise of one new run in each resample.
       pinned: parameters held, with their values.
+      tied: parameters that take another's value.
       sha256: of the fitted data.
       versions: of what computed this.
       source: paper and equation of the form.
@@ -46,8 +50,10 @@ class LawFit:
     """
 
     form: str
+    options: dict[str, Any]
     equation: str
     inputs: tuple[str, ...]
+    output: str
     params: dict[str, float]
     intervals: dict[str, Interval]
     level: float
@@ -63,6 +69,7 @@ class LawFit:
     ranges: dict[str, tuple[float, float]]
     samples: dict[str, tuple[float, ...]] = field(repr=False)
     pinned: dict[str, float]
+    tied: dict[str, str]
     sha256: str
     versions: dict[str, str]
     source: str
@@ -73,28 +80,34 @@ class LawFit:
         """Whether nothing speaks against trusting the fit."""
         return self.status == "ok"
 
-    def loss(self, *, params: Any = None, tokens: Any = None, flops: Any = None) -> Any:
-        """The curve's loss; a float, or an array where an input is one. What is missing is derived through `cost`."""
-        value = prediction.loss(self, {"params": params, "tokens": tokens, "flops": flops})
+    @property
+    def law(self) -> LawForm:
+        """The form itself, found by its name and options."""
+        return form_named(self.form, self.options)
+
+    def loss(self, **inputs: Any) -> Any:
+        """What the law predicts at params=, tokens=, flops= or whatever its inputs are.
+
+        A float, or an array where an input is one. Of N, D and C two give the third, through `cost`.
+        """
+        value = prediction.output(self, inputs)
         return value if value.ndim else float(value)
 
-    def predict(
-        self, *, params: float | None = None, tokens: float | None = None, flops: float | None = None, runs: int = 1
-    ) -> Prediction:
-        """Loss at one point with the interval of the curve and that of the mean loss of `runs` new runs."""
-        return prediction.predict(self, {"params": params, "tokens": tokens, "flops": flops}, runs)
+    def predict(self, *, runs: int = 1, **inputs: float | None) -> Prediction:
+        """The output at one point with the interval of the curve and that of the mean output of `runs` new runs."""
+        return prediction.predict(self, inputs, runs)
 
-    def curve(self, *, params: Any = None, tokens: Any = None, flops: Any = None) -> Curve:
-        """Loss and confidence band along arrays of inputs."""
-        return prediction.curve(self, {"params": params, "tokens": tokens, "flops": flops})
+    def curve(self, **inputs: Any) -> Curve:
+        """Output and confidence band along arrays of inputs."""
+        return prediction.curve(self, inputs)
 
     def optimum(self, *, flops: float) -> Allocation:
         """N*, D*, D*/N* and the loss for a budget, each with its interval."""
         return allocation.optimum(self, flops)
 
-    def exponents(self) -> dict[str, Estimate]:
-        """Exponents of N* ("params") and D* ("tokens") in C."""
-        return allocation.exponents(self)
+    def exponents(self, flops: float | None = None) -> dict[str, Estimate]:
+        """Exponents of N* ("params") and D* ("tokens") in C, at a budget."""
+        return allocation.exponents(self, flops)
 
     def as_json(self) -> dict[str, Any]:
         """Plain data, from which `from_json` makes an equal LawFit."""
@@ -116,8 +129,8 @@ class LawFit:
         """The LawFit that `to_json` or `as_json` wrote. LawError where a field is missing, unknown or newer."""
         given = dict(json.loads(source) if isinstance(source, str) else source)
         schema = given.pop("schema", None)
-        if not isinstance(schema, int) or schema > SCHEMA:
-            raise LawError(f"not a law that this version reads: schema is {schema!r}, at most {SCHEMA} is known")
+        if schema != SCHEMA:
+            raise LawError(f"not a law that this version reads: schema is {schema!r}, this version's is {SCHEMA}")
         known = {item.name for item in fields(LawFit)}
         for problem, names in (("lacks", known - set(given)), ("has an unknown field", set(given) - known)):
             if names:

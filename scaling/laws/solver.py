@@ -1,21 +1,22 @@
-"""min over z of sum_i w_i Huber_delta(ln L(z; x_i) - ln L_i), for many starts and many resamples in one batched solve.
+"""min over z of sum_i w_i rho(residual_i(z)), for many starts and many resamples in one batched solve.
 
-Coordinates z: exponents and asymptotes as they are; a coefficient as the logarithm of its term at the centre of the
-data, which takes the condition number from 1e11 to about 1e3. Method: Levenberg-Marquardt on the reweighted
-least-squares majoriser (weights min(1, delta / |r|)), exact Jacobians, bounds by an active set. Float64, enabled for
-the solve only.
+Coordinates z as the form's parameters declare them: exponents and asymptotes as they are, a coefficient as the
+logarithm of its term at the centre of the data, which takes the condition number from 1e11 to about 1e3. Method:
+Levenberg-Marquardt on the reweighted least-squares majoriser (weights min(1, delta / |r|)), exact Jacobians, bounds by
+an active set. Float64, enabled for the solve only.
 """
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from scaling.laws.forms import Data, Floats, LawForm
+from scaling.laws.forms import Data, Floats, LawForm, coordinates, natural
+from scaling.laws.objective import DESCENT, Objective, huber
 
 CHUNK_CELLS = 2**15
 """Batch times rows of one compiled call: its arrays stay in the cache."""
@@ -26,6 +27,8 @@ TOLERANCE = 1e-13
 """Relative gain of the objective, in a step, that counts."""
 RESAMPLE_TOLERANCE = 1e-9
 """The same for resamples, whose scatter is far above it."""
+BEST_FEW = 16
+"""Starts that are taken down to least absolute deviations."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Solution:
 
     Attributes:
       z: (batch, parameters) in solver coordinates.
-      objective: (batch,) sum of weighted Huber terms.
+      objective: (batch,) the objective's own value.
       iterations: of the slowest chunk.
     """
 
@@ -45,78 +48,103 @@ class Solution:
 
 @dataclass(frozen=True)
 class Problem:
-    """A form on data: its coordinates, bounds and rows."""
+    """A form on data: its coordinates, bounds and rows. `inputs` as the equation gets them; `target` in the unit of
+    the residuals (a logarithm in log space)."""
 
     form: LawForm
-    logs: Mapping[str, Floats]
-    log_loss: Floats
+    inputs: Mapping[str, Floats]
+    target: Floats
     weights: Floats
-    delta: float
-    pins: Mapping[str, float]
+    objective: Objective
+    pins: Mapping[str, float] = field(default_factory=dict)
+    ties: tuple[tuple[str, str], ...] = ()
 
     @functools.cached_property
     def data(self) -> Data:
-        return Data(self.logs, np.exp(self.log_loss))
+        return Data(self.inputs, np.exp(self.target) if self.objective.space == "log" else self.target)
 
     @functools.cached_property
     def centres(self) -> dict[str, float]:
-        """Mean logarithm of each input: where coefficients are measured."""
-        return {name: float(values.mean()) for name, values in self.logs.items()}
+        """Mean of each input: where coefficients are measured."""
+        return {name: float(values.mean()) for name, values in self.inputs.items()}
 
     @functools.cached_property
     def bounds(self) -> tuple[Floats, Floats]:
-        """(lowest, highest) z; equal where an exponent or asymptote is pinned. Pinned coefficients stay in `fixed`."""
-        limits = np.array([parameter.limits(self.data) for parameter in self.form.parameters])
+        """(lowest, highest) z; equal where z is a pinned value. Other pinned values stay outside of z."""
+        limits = np.array([parameter.bounds(self.data) for parameter in self.form.parameters])
         for index, parameter in enumerate(self.form.parameters):
-            if parameter.name in self.pins and parameter.term is None:
+            if parameter.name in self.pins and parameter.is_coordinate:
                 limits[index] = self.pins[parameter.name]
         return limits[:, 0], limits[:, 1]
 
     @property
     def free(self) -> tuple[str, ...]:
         """Names of the parameters that are solved for."""
-        return tuple(name for name in self.form.names if name not in self.pins)
+        held = {*self.pins, *(name for name, _ in self.ties)}
+        return tuple(name for name in self.form.names if name not in held)
 
     def natural(self, z: Floats) -> dict[str, Floats]:
         """z (..., parameters) as named parameters of the equation, pins exact."""
-        return _natural(self.form, z, self.centres, dict(self.pins), np)
+
+        def fixed(index: int, value: Any) -> Any:
+            name = self.form.names[index]
+            return np.full_like(np.asarray(value, dtype=np.float64), self.pins[name]) if name in self.pins else value
+
+        return natural(self.form, z, self.centres, fixed, dict(self.ties), np)
 
     def coordinates(self, params: Mapping[str, Any]) -> Floats:
         """Named parameters as z (..., parameters)."""
-        columns = []
-        for parameter in self.form.parameters:
-            value = np.asarray(params[parameter.name], dtype=np.float64)
-            if parameter.term is not None:
-                exponent, name = parameter.term
-                value = np.log(value) - np.asarray(params[exponent]) * self.centres[name]
-            columns.append(value)
-        return np.stack(np.broadcast_arrays(*columns), axis=-1)
+        return coordinates(self.form, params, self.centres)
+
+    def fitted(self, z: Floats) -> Floats:
+        """(..., rows) the prediction at z (..., parameters), in the unit of the residuals."""
+        value = self.form.evaluate(self.natural(z[..., None, :]), self.inputs)
+        if self.objective.space == "linear":
+            return value
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.log(value)
 
 
 def solve(
     problem: Problem,
     starts: Floats,
-    log_loss: Floats | None = None,
+    target: Floats | None = None,
     weights: Floats | None = None,
     tolerance: float = TOLERANCE,
 ) -> Solution:
     """Minimise from every row of `starts` (batch, parameters).
 
-    `log_loss` and `weights` (batch, rows) give each its own data, as resamples need; the problem's own when None.
+    `target` and `weights` (batch, rows) give each its own data, as resamples need; the problem's own when None.
     Batch and rows are padded to shared sizes, so that similar tables share one compiled program.
     """
-    rows = problem.log_loss.shape[0]
-    padded_rows = _padded(rows)
+    batch, rows = starts.shape[0], problem.target.shape[0]
+    y = np.broadcast_to(problem.target if target is None else target, (batch, rows))
+    w = np.broadcast_to(problem.weights if weights is None else weights, (batch, rows))
+    objective = problem.objective
+    if objective.name != "absolute":
+        z, value, steps = _in_chunks(problem, starts, y, w, objective.threshold, tolerance)
+        return Solution(z, value * (2 if objective.name == "least_squares" else 1), steps)
+    typical = float(np.std(problem.target)) * 1e-2
+    z, value, steps = _in_chunks(problem, starts, y, w, typical, tolerance)
+    kept = np.argsort(value, kind="stable")[:BEST_FEW] if target is None and weights is None else np.arange(batch)
+    for share in DESCENT:
+        z[kept], _, more = _in_chunks(problem, z[kept], y[kept], w[kept], typical * share, tolerance)
+        steps += more
+    return Solution(z, objective.value(problem.fitted(z) - y, w), steps)
+
+
+def _in_chunks(
+    problem: Problem, starts: Floats, y: Floats, w: Floats, delta: float, tolerance: float
+) -> tuple[Floats, Floats, int]:
+    """(z, sum of Huber terms, iterations) of every start, a chunk at a time."""
+    form, batch = problem.form, len(starts)
+    padded_rows = _padded(y.shape[1])
     chunk = max(1, min(256, CHUNK_CELLS // padded_rows))
     lower, upper = problem.bounds
-    batch = starts.shape[0]
-    y = np.broadcast_to(problem.log_loss if log_loss is None else log_loss, (batch, rows))
-    w = np.broadcast_to(problem.weights if weights is None else weights, (batch, rows))
-    names = problem.form.inputs
-    x = _pad(np.stack([problem.logs[name] for name in names]), padded_rows, 1, "edge")
-    centres = np.array([problem.centres[name] for name in names])
-    pin_mask = np.array([name in problem.pins for name in problem.form.names])
-    pin_values = np.array([problem.pins.get(name, 1.0) for name in problem.form.names])
+    x = _pad(np.stack([problem.inputs[name] for name in form.inputs]), padded_rows, 1, "edge")
+    centres = np.array([problem.centres[name] for name in form.inputs])
+    pin_mask = np.array([name in problem.pins for name in form.names])
+    pin_values = np.array([problem.pins.get(name, 1.0) for name in form.names])
     found: list[tuple[Floats, Floats, int]] = []
     with jax.enable_x64(True):
         for first in range(0, batch, chunk):
@@ -125,13 +153,26 @@ def solve(
             own_w = _pad(_pad(w[part], padded_rows, 1, "constant"), chunk, 0, "edge")
             z0 = _pad(starts[part], chunk, 0, "edge")
             z, value, steps = _minimise(
-                problem.form, z0, own_y, own_w, x, centres, pin_mask, pin_values, lower, upper, problem.delta, tolerance
+                form,
+                problem.ties,
+                problem.objective.space == "log",
+                z0,
+                own_y,
+                own_w,
+                x,
+                centres,
+                pin_mask,
+                pin_values,
+                lower,
+                upper,
+                delta,
+                tolerance,
             )
             found.append((np.asarray(z), np.asarray(value), int(steps)))
-    return Solution(
-        z=np.concatenate([z for z, _, _ in found])[:batch],
-        objective=np.concatenate([value for _, value, _ in found])[:batch],
-        iterations=max(steps for _, _, steps in found),
+    return (
+        np.concatenate([z for z, _, _ in found])[:batch],
+        np.concatenate([value for _, value, _ in found])[:batch],
+        max(steps for _, _, steps in found),
     )
 
 
@@ -140,32 +181,17 @@ def default_starts(problem: Problem, count: int, seed: int) -> Floats:
     generator = np.random.default_rng(seed)
     columns = []
     for parameter in problem.form.parameters:
-        low, high = parameter.range(problem.data)
+        low, high = parameter.starts(problem.data)
         strata = (generator.permutation(count) + generator.random(count)) / count
         columns.append(low + (high - low) * strata)
     return np.clip(np.stack(columns, axis=1), *problem.bounds)
 
 
-def huber(residual: Any, delta: Any) -> Any:
-    """r^2 / 2 for |r| <= delta, else delta (|r| - delta / 2), for NumPy or JAX arrays."""
-    size = abs(residual)
-    inside = size * (size <= delta) + delta * (size > delta)
-    return inside * (size - inside / 2)
-
-
-def _natural(form: LawForm, z: Any, centres: Mapping[str, Any], pins: Mapping[str, Any], xp: Any) -> dict[str, Any]:
-    values = {parameter.name: z[..., index] for index, parameter in enumerate(form.parameters)}
-    values |= {name: xp.full_like(values[name], pin) for name, pin in pins.items()}
-    for parameter in form.parameters:
-        if parameter.term is not None and parameter.name not in pins:
-            exponent, name = parameter.term
-            values[parameter.name] = xp.exp(values[parameter.name] + values[exponent] * centres[name])
-    return values
-
-
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def _minimise(
     form: LawForm,
+    ties: tuple[tuple[str, str], ...],
+    log_space: bool,
     z: jax.Array,
     y: jax.Array,
     w: jax.Array,
@@ -178,17 +204,20 @@ def _minimise(
     delta: jax.Array,
     tolerance: jax.Array,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    logs = {name: x[index] for index, name in enumerate(form.inputs)}
+    inputs = {name: x[index] for index, name in enumerate(form.inputs)}
     centre = {name: centres[index] for index, name in enumerate(form.inputs)}
+    tied = np.array([name in dict(ties) for name in form.names])
 
-    def log_loss(one: jax.Array) -> jax.Array:
-        values = _natural(form, one, centre, {}, jnp)
-        for index, name in enumerate(form.names):
-            values[name] = jnp.where(pinned[index], pin_values[index], values[name])
-        return jnp.log(form.equation(values, logs, jnp))
+    def predicted(one: jax.Array) -> jax.Array:
+        def fixed(index: int, value: jax.Array) -> jax.Array:
+            return jnp.where(pinned[index], pin_values[index], value)
+
+        value = form.equation(natural(form, one, centre, fixed, dict(ties), jnp), inputs, jnp)
+        value = jnp.broadcast_to(value, y.shape[1:])
+        return jnp.log(jnp.where(value > 0, value, jnp.nan)) if log_space else value
 
     def residuals(points: jax.Array) -> jax.Array:
-        return jax.vmap(log_loss)(points) - y
+        return jax.vmap(predicted)(points) - y
 
     def objective(r: jax.Array) -> jax.Array:
         value = jnp.sum(w * huber(r, delta), axis=1)
@@ -196,11 +225,11 @@ def _minimise(
 
     def step(state: tuple[Any, ...]) -> tuple[Any, ...]:
         z, r, value, damping, calm, count = state
-        jacobian = jax.vmap(jax.jacfwd(log_loss))(z)
+        jacobian = jax.vmap(jax.jacfwd(predicted))(z)
         curvature = w * jnp.minimum(1.0, delta / jnp.maximum(jnp.abs(r), 1e-300))
         gradient = jnp.einsum("br,brp->bp", curvature * r, jacobian)
         hessian = jnp.einsum("brp,br,brq->bpq", jacobian, curvature, jacobian)
-        blocked = pinned | ((z <= lower) & (gradient > 0)) | ((z >= upper) & (gradient < 0))
+        blocked = pinned | tied | ((z <= lower) & (gradient > 0)) | ((z >= upper) & (gradient < 0))
         move = _damped_step(hessian, gradient, damping, blocked)
         moved = jnp.clip(z + move, lower, upper)
         moved_r = residuals(moved)

@@ -12,12 +12,16 @@ import polars as pl
 
 from scaling.laws import costs
 from scaling.laws.errors import LawError, nearest
-from scaling.laws.forms import Floats
+from scaling.laws.forms import Floats, LawForm
+from scaling.laws.forms.inputs import symbol
 
-NUMBERS = ("params", "tokens", "flops", "loss", "weight", "loss_se", "budget")
+STANDARD = ("params", "tokens", "flops")
+NUMBERS = (*STANDARD, "weight", "budget")
 LABELS = ("trajectory", "seed", "role", "params_convention", "flops_convention")
-LETTERS = {"params": "N", "tokens": "D", "flops": "C"}
+LETTERS = {"params": "N", "tokens": "D", "flops": "C", "unique_tokens": "U"}
 """The field's letters, taken where a column of the full name is absent."""
+DERIVED = ("tokens_per_param",)
+"""Columns that follow from N, D and C where the table has none of their own."""
 UNSTATED = "as in the table"
 SAME_COST = 0.01
 """Relative difference up to which two costs per token count as one."""
@@ -36,11 +40,12 @@ class Table:
 
     Attributes:
       params, tokens, flops: N, D, C; those that could not be had are empty.
-      loss: above 0.
+      target: what the form predicts: the loss, unless the form says otherwise.
       weight: multiplies a row's term of the objective; 1 unless the table has a column.
       cluster: number of the trajectory that a row comes from; each row its own where the table names none.
       budget: nominal compute, or None.
-      loss_se: standard error of each loss by evaluation, or None.
+      target_se: standard error of each target by evaluation, or None.
+      extra: any other column that the form reads.
       labels: how errors and `excluded` name each row.
       conventions: params, flops, and how a missing input was derived.
       cost: C per token as a function of N, as `costs.checked` returns it.
@@ -51,11 +56,12 @@ class Table:
     params: Floats
     tokens: Floats
     flops: Floats
-    loss: Floats
+    target: Floats
     weight: Floats
     cluster: np.ndarray[Any, Any]
     budget: Floats | None
-    loss_se: Floats | None
+    target_se: Floats | None
+    extra: dict[str, Floats]
     labels: tuple[str, ...]
     conventions: dict[str, str]
     cost: dict[str, Any]
@@ -64,31 +70,41 @@ class Table:
 
     @property
     def rows(self) -> int:
-        return len(self.loss)
+        return len(self.target)
+
+    def column(self, name: str) -> Floats:
+        """The values of one column; LawError where the table has none and none can be derived."""
+        if name == "tokens_per_param" and name not in self.extra:
+            return self.column("tokens") / self.column("params")
+        values: Floats = getattr(self, name) if name in STANDARD else self.extra.get(name, np.array([]))
+        if len(values) == 0:
+            raise LawError(
+                f"the table has no {name} ({symbol(name)}), and it cannot be derived: give two of params, tokens and "
+                f'flops, as columns={{"{name}": "the column\'s name"}}'
+            )
+        return values
 
     def inputs(self, names: Sequence[str]) -> dict[str, Floats]:
         """The named inputs; LawError where one is absent or the same in every row."""
-        found: dict[str, Floats] = {name: getattr(self, name) for name in names}
+        found = {name: self.column(name) for name in names}
         for name, values in found.items():
-            if len(values) == 0:
-                raise LawError(
-                    f"the table has no {name} ({LETTERS[name]}), and it cannot be derived: give two of params, tokens "
-                    f'and flops, as columns={{"{name}": "the column\'s name"}}'
-                )
-            if np.ptp(values) <= 1e-9 * values[0]:
+            if np.ptp(values) <= 1e-9 * abs(values[0]):
                 raise LawError(f"column {name} is {values[0]:g} in every row: nothing can be learnt about it")
         return found
 
     def ranges(self) -> dict[str, tuple[float, float]]:
         """(lowest, highest) of each input."""
-        have = {name: getattr(self, name) for name in LETTERS if len(getattr(self, name))}
+        have = {name: getattr(self, name) for name in STANDARD if len(getattr(self, name))} | self.extra
+        if len(self.params) and len(self.tokens):
+            have["tokens_per_param"] = self.column("tokens_per_param")
         return {name: (float(values.min()), float(values.max())) for name, values in have.items()}
 
     def only(self, keep: np.ndarray[Any, Any], reason: str) -> "Table":
         """The rows where `keep`; the others are listed with `reason`."""
-        picked = {name: getattr(self, name) for name in ("loss", "weight", "cluster")}
-        picked |= {name: getattr(self, name) for name in ("params", "tokens", "flops", "budget", "loss_se")}
+        picked: dict[str, Any] = {name: getattr(self, name) for name in ("target", "weight", "cluster")}
+        picked |= {name: getattr(self, name) for name in (*STANDARD, "budget", "target_se")}
         picked = {name: v[keep] if v is not None and len(v) else v for name, v in picked.items()}
+        picked["extra"] = {name: values[keep] for name, values in self.extra.items()}
         left = tuple(f"{self.labels[index]}: {reason}" for index in np.flatnonzero(~keep))
         labels = tuple(self.labels[index] for index in np.flatnonzero(keep))
         return _hashed(replace(self, **picked, labels=labels, excluded=self.excluded + left))
@@ -124,14 +140,28 @@ def read(
     columns: Mapping[str, str] | None = None,
     cost: costs.Cost | None = None,
     drop_highest_loss: int = 0,
+    form: LawForm | None = None,
 ) -> Table:
-    """The rows of `source` without those of role `check`. `columns` maps params, tokens, ... to the table's names."""
+    """The rows of `source` that `form` (the loss in N and D when None) reads, without those of role `check`.
+
+    `columns` maps params, tokens, ... to the table's names. A standard error of the loss counts only where `columns`
+    names it (`loss_se`): losses measured on one held-out set share most of it.
+    """
     if isinstance(source, Table):
         return _without_highest(source, drop_highest_loss)
+    output = "loss" if form is None else form.output
+    wanted = () if form is None else tuple(name for name in form.columns if name not in STANDARD)
+    signed = set() if form is None else set(form.linear_inputs)
     given = frame(source)
-    names = _columns(given.columns, columns or {})
-    if "loss" not in names:
-        raise LawError(f"the table has no column 'loss'{nearest('loss', given.columns)} {_has(given.columns)}")
+    error_name = f"{output}_se"
+    numeric = list(dict.fromkeys((*NUMBERS, output, error_name, *wanted)))
+    names = _columns(given.columns, columns or {}, numeric)
+    if output not in names:
+        raise LawError(f"the table has no column {output!r}{nearest(output, given.columns)} {_has(given.columns)}")
+    for name in wanted:
+        if name not in names and name not in DERIVED:
+            near = nearest(name, given.columns)
+            raise LawError(f"the table has no column {name!r}, which this form needs{near} {_has(given.columns)}")
     labels = [f"row {index + 1}" for index in range(len(given))]
     keep = np.ones(len(given), dtype=bool)
     excluded: tuple[str, ...] = ()
@@ -141,25 +171,30 @@ def read(
     kept = np.flatnonzero(keep).tolist()
     if len(kept) < 2:
         raise LawError(f"the table has {len(kept)} row(s) to fit; a law needs several")
-    numbers = {name: _numbers(given, names[name], kept) for name in NUMBERS if name in names}
+    if error_name not in (columns or {}):
+        names.pop(error_name, None)
+    if form is not None and form.space == "linear":
+        signed.add(output)
+    numbers = {name: _numbers(given, names[name], kept, name in signed) for name in numeric if name in names}
     words = {name: [given[names[name]].to_list()[row] for row in kept] for name in LABELS if name in names}
     empty = np.array([])
     table = Table(
         params=numbers.get("params", empty),
         tokens=numbers.get("tokens", empty),
         flops=numbers.get("flops", empty),
-        loss=numbers["loss"],
+        target=numbers[output],
         weight=numbers.get("weight", np.ones(len(kept))),
         cluster=_clusters(words, len(kept)),
         budget=numbers.get("budget"),
-        loss_se=numbers.get("loss_se"),
+        target_se=numbers.get(error_name),
+        extra={name: numbers[name] for name in wanted if name in numbers},
         labels=tuple(labels[row] for row in kept),
         conventions=_conventions(words, kept),
         cost=costs.checked(cost),
         excluded=excluded,
     )
-    if np.ptp(table.loss) == 0:
-        raise LawError(f"column {names['loss']!r} is {table.loss[0]:g} in every row: nothing can be learnt from it")
+    if np.ptp(table.target) == 0:
+        raise LawError(f"column {names[output]!r} is {table.target[0]:g} in every row: nothing can be learnt from it")
     return _without_highest(_hashed(_derived(table, given_cost=cost is not None)), drop_highest_loss)
 
 
@@ -180,8 +215,9 @@ def data_rich_edge(source: Any, columns: Mapping[str, str] | None = None) -> Any
     return given[[row for row, size, tokens in pairs if tokens >= best[size] * (1 - 1e-3)]].to_native()
 
 
-def _columns(present: Sequence[str], mapping: Mapping[str, str]) -> dict[str, str]:
-    known = (*NUMBERS, *LABELS)
+def _columns(present: Sequence[str], mapping: Mapping[str, str], numeric: Sequence[str]) -> dict[str, str]:
+    """What each known name is called in the table."""
+    known = (*numeric, *LABELS)
     for name, column in mapping.items():
         if name not in known:
             raise LawError(f"columns names {name!r}; it may name {', '.join(known)}{nearest(name, known)}")
@@ -197,7 +233,7 @@ def _has(present: Sequence[str]) -> str:
     return f"(columns: {shown})"
 
 
-def _numbers(given: nw.DataFrame[Any], column: str, rows: Sequence[int]) -> Floats:
+def _numbers(given: nw.DataFrame[Any], column: str, rows: Sequence[int], signed: bool) -> Floats:
     values = given[column].to_list()
     found = np.empty(len(rows))
     for place, row in enumerate(rows):
@@ -211,7 +247,7 @@ def _numbers(given: nw.DataFrame[Any], column: str, rows: Sequence[int]) -> Floa
             raise LawError(f"{where} is {value!r}, not a number") from error
         if not np.isfinite(number):
             raise LawError(f"{where} is {number}; fill it or leave the row out")
-        if number <= 0:
+        if number <= 0 and not signed:
             raise LawError(f"{where} is {number:g}; it must be above 0")
         found[place] = number
     return found
@@ -275,7 +311,7 @@ def _without_highest(table: Table, count: int) -> Table:
         return table
     if not 0 < count < table.rows - 1:
         raise LawError(f"drop_highest_loss is {count}; the table has {table.rows} rows")
-    worst = np.argsort(table.loss, kind="stable")[-count:]
+    worst = np.argsort(table.target, kind="stable")[-count:]
     keep = np.ones(table.rows, dtype=bool)
     keep[worst] = False
     return table.only(keep, f"among the {count} highest losses")
@@ -283,6 +319,9 @@ def _without_highest(table: Table, count: int) -> Table:
 
 def _hashed(table: Table) -> Table:
     digest = hashlib.sha256()
-    for name in ("params", "tokens", "flops", "loss", "weight", "cluster"):
-        digest.update(name.encode() + np.asarray(getattr(table, name), dtype="<f8").tobytes())
+    hashed = {name: getattr(table, name) for name in (*STANDARD, "target", "weight", "cluster")}
+    if table.target_se is not None:
+        hashed["target_se"] = table.target_se
+    for name, values in (hashed | dict(sorted(table.extra.items()))).items():
+        digest.update(name.encode() + np.asarray(values, dtype="<f8").tobytes())
     return replace(table, sha256=digest.hexdigest())

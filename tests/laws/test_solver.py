@@ -12,7 +12,8 @@ from scipy.optimize import least_squares
 
 from scaling import laws
 from scaling.laws import solver
-from scaling.laws.forms import CHINCHILLA, power
+from scaling.laws.forms import form_named
+from scaling.laws.objective import Objective
 from tests.laws.planted import SIZES, TRUTH, published, study
 
 CHINCHILLA_COLUMNS = {"params": "Model Size", "flops": "Training FLOP"}
@@ -21,7 +22,10 @@ POWERS = [("params", 0.7), ("params", 0.0), ("tokens", 1.5), ("flops", 0.3)]
 
 def problem(table: dict[str, list[float]], delta: float = 1e-3, **pins: float) -> solver.Problem:
     logs = {name: np.log(table[name]) for name in ("params", "tokens")}
-    return solver.Problem(CHINCHILLA, logs, np.log(table["loss"]), np.ones(len(table["loss"])), delta, pins)
+    objective = Objective("huber", delta, "log")
+    return solver.Problem(
+        form_named("chinchilla"), logs, np.log(table["loss"]), np.ones(len(table["loss"])), objective, pins
+    )
 
 
 def published_problem(delta: float = 1e-3) -> solver.Problem:
@@ -118,7 +122,7 @@ def test_tables_of_similar_size_share_one_program() -> None:
 
 
 def test_power_forms_are_one_object_per_input() -> None:
-    assert power("flops") is power("flops")
+    assert form_named("power", {"x": "flops"}) is form_named("power", {"x": "flops"})
 
 
 def test_published_chinchilla_optimum_from_nearly_every_start() -> None:
@@ -145,13 +149,43 @@ def test_a_full_multi_start_takes_at_most_two_cpu_seconds() -> None:
 
 
 def test_published_least_absolute_deviations() -> None:
-    given = published_problem(delta=1e-7)
-    solution = solver.solve(given, solver.default_starts(given, 64, seed=0))
-    best = given.natural(solution.z[np.argmin(solution.objective)])
-    residual = np.log(CHINCHILLA.loss(best, given.logs)) - given.log_loss
-    assert np.sum(np.abs(residual)) == pytest.approx(1.1294946, abs=2e-7)
+    fit = laws.fit(
+        published("chinchilla", "points.csv"),
+        columns=CHINCHILLA_COLUMNS,
+        drop_highest_loss=5,
+        objective="absolute",
+        resamples=0,
+    )
+    assert fit.objective == {
+        "name": "absolute",
+        "delta": None,
+        "reduction": "sum",
+        "space": "log",
+        "value": pytest.approx(1.1294946, abs=2e-7),
+    }
     expected = {"A": 482.006, "B": 2085.43, "E": 1.81686, "alpha": 0.347813, "beta": 0.365854}
-    assert {name: float(value) for name, value in best.items()} == pytest.approx(expected, rel=1e-4)
+    assert fit.params == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_tied_exponent_is_one_number() -> None:
+    truth = TRUTH | {"beta": TRUTH["alpha"]}
+    table = study()
+    size, data = np.array(table["params"]), np.array(table["tokens"])
+    table["loss"] = truth["E"] + truth["A"] / size ** truth["alpha"] + truth["B"] / data ** truth["beta"]
+    fit = laws.fit(table, tie={"beta": "alpha"}, resamples=40)
+    assert fit.params == pytest.approx(truth, rel=1e-6)
+    assert fit.tied == {"beta": "alpha"}
+    assert fit.samples["alpha"] == fit.samples["beta"]
+    pinned = laws.fit(table, pin={"alpha": 0.3}, tie={"beta": "alpha"}, resamples=0)
+    assert pinned.params["beta"] == pinned.params["alpha"] == 0.3
+
+
+@pytest.mark.parametrize("objective", ["huber", "least_squares", "absolute"])
+@pytest.mark.parametrize("space", ["log", "linear"])
+def test_every_objective_finds_a_planted_law(objective: str, space: str) -> None:
+    fit = laws.fit(study(), objective=objective, space=space, resamples=0, starts=64)
+    assert fit.params == pytest.approx(TRUTH, rel=1e-4 if objective == "absolute" else 1e-6)
+    assert fit.objective["space"] == space
 
 
 @pytest.mark.parametrize(

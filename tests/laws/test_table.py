@@ -53,7 +53,7 @@ def test_a_bad_table_names_what_is_wrong(table: Any, columns: dict[str, str] | N
 
 ARGUMENTS: list[tuple[dict[str, Any], str]] = [
     ({"form": "chinchila"}, r"form 'chinchila' is not known.*did you mean 'chinchilla'"),
-    ({"form": "power", "x": "size"}, r"x is 'size'"),
+    ({"form": "power", "x": "size"}, r"no column 'size', which this form needs"),
     ({"pin": {"gamma": 1.0}}, r"pin names 'gamma'; form chinchilla has E, A, alpha, B, beta"),
     ({"pin": {"E": -1.0}}, r"pin E=-1.0"),
     ({"pin": {"A": 0.0}}, r"pin A=0.0"),
@@ -133,7 +133,7 @@ def test_highest_losses_are_left_out_by_name() -> None:
     table = laws.read(TABLE, drop_highest_loss=1)
     assert table.excluded == (f"row {worst + 1}: among the 1 highest losses",)
     assert table.rows == len(TABLE["loss"]) - 1
-    assert table.loss.max() < max(TABLE["loss"])
+    assert table.target.max() < max(TABLE["loss"])
 
 
 def test_the_hash_is_of_the_rows_that_were_fitted() -> None:

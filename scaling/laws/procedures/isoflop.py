@@ -5,14 +5,18 @@ minimum; then straight lines of ln N*, ln D* and ln L* in ln C by least squares.
 parabolas with the measured noise, everything fitted again. Plain NumPy.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from scaling.laws import costs, diagnostics, intervals
+from scaling.laws import costs, intervals
 from scaling.laws import noise as noises
 from scaling.laws.errors import LawError
-from scaling.laws.forms import Floats
+from scaling.laws.fitting import Settings, law_fit
+from scaling.laws.forms import Floats, LawForm
+from scaling.laws.forms.frontier import LINES, REFERENCE
+from scaling.laws.objective import Objective
 from scaling.laws.prediction import RUN_NOISE
 from scaling.laws.results import LawFit, rounded_samples
 from scaling.laws.table import Table
@@ -21,20 +25,18 @@ from scaling.laws.values import Diagnostic
 SAME_BUDGET = 0.15
 """Runs whose ln C differ by less from their neighbour belong to one budget, where the table names none."""
 WIDEST_BUDGET = 0.5
+LEAST_SQUARES = Objective("least_squares", 1.0, "log")
 SIZES = 3
 """Different sizes that a parabola needs."""
 FEW_BUDGETS = 4
-LINES = ("N", "D", "L")
-REFERENCE = "reference_flops"
-"""C at which the coefficients are N*, D* and L*: the budgets' geometric mean."""
 FARTHEST = np.log(1e6)
 """A minimum is sought within this factor of its budget's sizes: a parabola that is almost flat has none."""
 
 
-def fit(rows: Table, *, resamples: int, level: float, seed: int, versions: dict[str, str]) -> LawFit:
+def fit(rows: Table, form: LawForm, settings: Settings) -> LawFit:
     """N* = N_coefficient x^N_exponent and likewise D* and L*, with x = C / reference_flops."""
     inputs = rows.inputs(("params", "flops"))
-    log_n, log_l = np.log(inputs["params"]), np.log(rows.loss)
+    log_n, log_l = np.log(inputs["params"]), np.log(rows.target)
     groups = budgets(rows)
     used = [group for group in groups if len(np.unique(np.round(log_n[group], 6))) >= SIZES]
     if len(used) < 2:
@@ -49,11 +51,12 @@ def fit(rows: Table, *, resamples: int, level: float, seed: int, versions: dict[
     minima = _minima(curves, centres, log_c, rows)
     if np.isfinite(minima["N"]).sum() < 2:
         raise LawError("fewer than 2 budgets have a parabola that opens upwards: there is no optimum to follow")
-    reference = float(np.exp(log_c.mean()))
-    params = _lines(minima, log_c) | {REFERENCE: reference}
-    measured, samples = _resampled(rows, used, curves, centres, log_c, shapes, resamples, seed)
+    params = _lines(minima, log_c) | {REFERENCE: float(np.exp(log_c.mean()))}
+    measured, samples = _resampled(rows, used, curves, centres, log_c, shapes, settings.resamples, settings.seed)
     between = {
-        name: intervals.interval(np.asarray(samples[name]), params[name], level) for name in params if name in samples
+        name: intervals.interval(np.asarray(samples[name]), params[name], settings.level)
+        for name in params
+        if name in samples
     }
     details = [
         _detail(
@@ -63,36 +66,19 @@ def fit(rows: Table, *, resamples: int, level: float, seed: int, versions: dict[
     ]
     fitted = np.concatenate([_parabola(c, log_n[g] - m) for c, g, m in zip(curves, used, centres, strict=True)])
     order = np.concatenate(used)
-    found = _findings(details, len(groups) - len(used))
-    return LawFit(
-        form="isoflop",
-        equation=f"N* = a x^p, D* = b x^q with x = C / {reference:.3g}, at the minimum of ln L = parabola in ln N",
-        inputs=("flops",),
+    return law_fit(
+        rows,
+        form,
+        replace(settings, objective=LEAST_SQUARES, pins={REFERENCE: params[REFERENCE]}),
         params=params,
         intervals=between,
-        level=level,
-        objective={
-            "name": "least_squares",
-            "delta": None,
-            "reduction": "sum",
-            "space": "log",
-            "value": float(np.sum(rows.weight[order] * (log_l[order] - fitted) ** 2)),
-        },
-        status=diagnostics.status(found),
+        value=float(np.sum(rows.weight[order] * (log_l[order] - fitted) ** 2)),
         starts={"total": 1, "share_at_optimum": 1.0},
-        diagnostics=tuple(found),
-        rows=len(order),
-        excluded=rows.excluded + _unused(rows, groups, used),
-        conventions=rows.conventions,
-        cost=rows.cost,
+        diagnostics=_findings(details, len(groups) - len(used)),
         noise=noises.summary(measured, len(np.unique(rows.cluster[order]))) | {"resampling": "noise"},
-        ranges=rows.ranges(),
         samples=samples,
-        pinned={REFERENCE: reference},
-        sha256=rows.sha256,
-        versions=versions,
-        source="Hoffmann et al. 2022, approach 2, section 3.2",
         details={"budgets": details},
+        excluded=_unused(rows, groups, used),
     )
 
 
@@ -164,7 +150,7 @@ def _resampled(
     seed: int,
 ) -> tuple[noises.Noise, dict[str, tuple[float, ...]]]:
     order = np.concatenate(used)
-    log_n, log_l = np.log(rows.params), np.log(rows.loss)
+    log_n, log_l = np.log(rows.params), np.log(rows.target)
     fitted = np.concatenate([_parabola(c, log_n[g] - m) for c, g, m in zip(curves, used, centres, strict=True)])
     jacobian = np.zeros((len(order), 3 * len(used)))
     ends = np.cumsum([len(group) for group in used])
@@ -172,7 +158,7 @@ def _resampled(
     for index, (span, group) in enumerate(zip(spans, used, strict=True)):
         x = log_n[group] - centres[index]
         jacobian[span, 3 * index : 3 * index + 3] = np.stack([x**2, x, np.ones_like(x)], axis=1)
-    cells = np.stack([rows.params[order], rows.flops[order]], axis=1)
+    cells = np.log(np.stack([rows.params[order], rows.flops[order]], axis=1))
     measured = noises.estimate(log_l[order] - fitted, jacobian, rows.cluster[order], rows.weight[order], cells)
     if count == 0:
         return measured, {}
@@ -204,7 +190,11 @@ def _detail(
         else None,
         "curvature": float(2 * curve[0]),
         "parabola": {"centre": float(centre), "coefficients": [float(value) for value in curve]},
-        "points": {"params": rows.params[group].tolist(), "tokens": tokens.tolist(), "loss": rows.loss[group].tolist()},
+        "points": {
+            "params": rows.params[group].tolist(),
+            "tokens": tokens.tolist(),
+            "loss": rows.target[group].tolist(),
+        },
     }
 
 

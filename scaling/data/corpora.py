@@ -17,9 +17,11 @@ from scaling.config import DataConfig, StudyError
 from scaling.data.json_lines import is_json_lines, read_json_lines
 
 STDLIB_FOLDERS_LEFT_OUT = frozenset(
-    {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__", "lib-dynload"}
+    {"encodings", "test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__", "lib-dynload"}
 )
-"""Folders of the standard library that are not its source: tests, and what others installed."""
+"""Folders of the standard library that are not its source: tests, what others installed, and the hundred character
+tables of `encodings`, which a program wrote and which are nearly one file: a model of them learns all at once, which
+bends every law."""
 GENERATED = ("_sysconfigdata", "config-")
 """Prefixes of what a build generates: these hold paths of the machine that built Python."""
 SECTION_CHARACTERS = 16_384

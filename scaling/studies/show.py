@@ -164,13 +164,14 @@ def allocation(law: LawFit, answer: Allocation) -> None:
         out.print(f"  {finding.code}: {finding.message}")
 
 
-def predicted(answer: Prediction) -> None:
-    """The loss of one model."""
+def predicted(law: LawFit, answer: Prediction) -> None:
+    """The loss of one model, or whatever the law predicts."""
     out = console()
     curve, run = answer.confidence, answer.prediction
+    new = "one new run" if answer.runs == 1 else f"the mean of {answer.runs} new runs"
     out.print(
-        f"loss {answer.loss:.4f}; {curve.level:.0%} intervals: the curve [{curve.low:.4f}, {curve.high:.4f}], "
-        f"one new run [{run.low:.4f}, {run.high:.4f}]"
+        f"{law.output} {answer.loss:.5g}; {curve.level:.0%} intervals: the curve [{curve.low:.5g}, {curve.high:.5g}], "
+        f"{new} [{run.low:.5g}, {run.high:.5g}]"
     )
     for finding in answer.diagnostics:
         out.print(f"  {finding.code}: {finding.message}")

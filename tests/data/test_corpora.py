@@ -104,7 +104,7 @@ def test_the_standard_library() -> None:
     assert names == sorted(names)
     assert {"argparse.py", "json/decoder.py", "asyncio/tasks.py"} <= set(names)
     parts = {part for name in names for part in Path(name).parts[:-1]}
-    assert not parts & {"test", "tests", "idle_test", "site-packages", "dist-packages"}
+    assert not parts & {"encodings", "test", "tests", "idle_test", "site-packages", "dist-packages"}
     assert not [name for name in names if name.startswith("_sysconfigdata")]
     assert all(name.endswith(".py") for name in names)
     assert sum(len(document.text) for document in corpus.documents) > 5_000_000

@@ -29,8 +29,8 @@ LEAST_SQUARES = Objective("least_squares", 1.0, "log")
 SIZES = 3
 """Different sizes that a parabola needs."""
 FEW_BUDGETS = 4
-FARTHEST = np.log(1e6)
-"""A minimum is sought within this factor of its budget's sizes: a parabola that is almost flat has none."""
+FARTHEST = np.log(4.0)
+"""A minimum is believed within this factor of its budget's sizes: one that is almost flat would put it anywhere."""
 
 
 def fit(rows: Table, form: LawForm, settings: Settings) -> LawFit:

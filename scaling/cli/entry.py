@@ -1,0 +1,86 @@
+"""`scaling VERB ...`: finds the verb, and turns errors into one line and an exit code."""
+
+import difflib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from scaling import __version__
+from scaling.cli import laws, studies
+from scaling.config import StudyError
+from scaling.laws import LawError
+from scaling.records import RecordError, is_disk_full
+
+BAD_INPUT = 2
+"""Exit code: what was given cannot work; nothing was trained."""
+DISK_FULL = 4
+"""Exit code: no space is left; what was written stays readable."""
+
+VERBS: dict[str, Callable[[list[str]], int]] = {
+    "plan": studies.plan,
+    "run": studies.run,
+    "status": studies.status,
+    "fit": laws.fit,
+    "predict": laws.predict,
+    "report": studies.report,
+    "schema": studies.schema,
+    "job": studies.job,
+}
+
+OVERVIEW = """\
+A laboratory for scaling laws: plan, train, fit and predict, with honest intervals.
+
+  scaling plan STUDY       what would run, and for how long; writes nothing
+  scaling run STUDY        train the sweep, fit the laws, check the prediction, write the report
+  scaling status DIR       how far a run is
+  scaling fit DIR|TABLE    fit a law to a run, or to any table of runs
+  scaling predict LAW      what a fitted law says at a size or a budget
+  scaling report DIR       write a run's report again
+  scaling schema           the study's JSON schema, for editors
+
+example:
+  scaling run configs/quickstart.yaml
+
+`scaling VERB --help` explains one verb.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run one verb and exit: 0 done, 1 something failed, 2 bad input, 4 disk full, 130 interrupted."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(_run(given))
+
+
+def _run(given: list[str]) -> int:
+    if not given or given[0] in ("-h", "--help", "help"):
+        print(OVERVIEW, end="")
+        return 0 if given else BAD_INPUT
+    if given[0] == "--version":
+        print(f"scaling {__version__}")
+        return 0
+    verb, rest = given[0], given[1:]
+    if verb not in VERBS:
+        close = difflib.get_close_matches(verb, VERBS, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"verbs are {', '.join(VERBS)}"
+        return _refuse(f"{verb!r} is not a verb; {hint}")
+    try:
+        return VERBS[verb](rest)
+    except (StudyError, RecordError, LawError) as error:
+        return _refuse(str(error))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        print(f"scaling: no space is left on the disk: {error}; what was written stays readable", file=sys.stderr)
+        return DISK_FULL
+
+
+def _refuse(message: str) -> int:
+    print(f"scaling: {message}", file=sys.stderr)
+    return BAD_INPUT

@@ -1,0 +1,79 @@
+"""How arguments are read: one parser a verb, and errors that come as one line."""
+
+import argparse
+import json
+import math
+from typing import Any, NoReturn
+
+from scaling.config import Study, StudyError, fields, override, parse_study, read_study
+
+
+class Parser(argparse.ArgumentParser):
+    """One verb's arguments. Errors come as one line, like every other."""
+
+    def __init__(self, verb: str, description: str, example: str, takes: str = ""):
+        super().__init__(
+            prog=f"scaling {verb}",
+            usage=" ".join(part for part in (f"scaling {verb}", takes, "[options]") if part),
+            description=description,
+            epilog=f"example:\n  {example}",
+            formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=30, width=120),
+            allow_abbrev=False,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        raise StudyError(f"{message} (see {self.prog} --help)")
+
+
+def study_parser(verb: str, description: str, example: str) -> Parser:
+    parser = Parser(
+        verb,
+        f"{description}\n\nAny field of the study is an option too: --training.learning-rate 3e-3 (see --help-all).",
+        example,
+        takes="STUDY",
+    )
+    parser.add_argument("study", metavar="STUDY", help="YAML file of the study")
+    parser.add_argument("--help-all", action=_HelpAll, nargs=0, help="list the study's fields")
+    return parser
+
+
+class _HelpAll(argparse.Action):
+    """Lists every field of the study with its default and meaning."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        for option, field in fields():
+            default = "required" if field.is_required() else json.dumps(field.default)
+            print(f"--{option}  ({default})\n    {field.description}")
+        parser.exit()
+
+
+def study(path: str, overrides: list[str]) -> Study:
+    """The study in a file, with fields of the command line in their place."""
+    return parse_study(override(read_study(path), overrides), source=path)
+
+
+def pairs(given: list[str], option: str, example: str) -> dict[str, str]:
+    """NAME=VALUE words as a mapping; StudyError where one is not a pair."""
+    found: dict[str, str] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name or not value:
+            raise StudyError(f"{option} has {text!r}; write NAME=VALUE, as in {option} {example}")
+        if name in found:
+            raise StudyError(f"{option} names {name} twice, as {found[name]} and {value}")
+        found[name] = value
+    return found
+
+
+def numbers(given: list[str], option: str, example: str) -> dict[str, float]:
+    """NAME=NUMBER words as a mapping; StudyError where one is not."""
+    found = {}
+    for name, text in pairs(given, option, example).items():
+        try:
+            value = float(text)
+        except ValueError:
+            raise StudyError(f"{option} {name} is {text!r}, not a number") from None
+        if not math.isfinite(value):
+            raise StudyError(f"{option} {name} is {text}; give a finite number")
+        found[name] = value
+    return found

@@ -1,4 +1,4 @@
-"""Verbs of the law engine, which needs no study: fit, predict. Each imports its rooms inside."""
+"""Verbs of the law engine, which needs no study: fit, predict, validate, compare. Each imports its rooms inside."""
 
 import argparse
 from pathlib import Path
@@ -69,6 +69,62 @@ def predict(arguments: list[str]) -> int:
     if not inputs:
         raise StudyError("nothing to predict: give --flops, or --params and --tokens (see scaling predict --help)")
     return fitting.predict(Path(given.law), inputs, runs=given.runs, as_json=given.json)
+
+
+def validate(arguments: list[str]) -> int:
+    from scaling.studies import judging
+
+    parser = Parser(
+        "validate",
+        "Hold out the largest runs of a table, fit each form to the others, and score what it says of them.",
+        'scaling validate runs.csv --columns params="Model Size" flops="Training FLOP" --above 1e21',
+        takes="DIR|TABLE",
+    )
+    parser.add_argument("source", metavar="DIR|TABLE", help="run directory or table")
+    parser.add_argument("--forms", nargs="+", metavar="NAME", help="forms to try (default: all that apply)")
+    parser.add_argument("--by", default="flops", metavar="COLUMN", help="largest by flops (default), params or tokens")
+    parser.add_argument("--above", type=float, metavar="X", help="hold out the runs from X on")
+    parser.add_argument("--share", type=float, metavar="X", help="or this share of the runs (default 0.2)")
+    parser.add_argument("--rolling", action="store_true", help="or several cuts, one after another")
+    _add_table_options(parser)
+    parser.add_argument("--delta", type=float, metavar="X", help="Huber threshold (default: 1e-3, or the study's)")
+    _add_interval_options(parser)
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    given = parser.parse_args(arguments)
+    settings = _table_settings(given) | _interval_settings(given)
+    if given.delta is not None:
+        settings["delta"] = given.delta
+    cut = {"by": given.by, "above": given.above, "share": given.share, "rolling": given.rolling}
+    return judging.validate(Path(given.source), given.forms, cut | settings, as_json=given.json)
+
+
+def compare(arguments: list[str]) -> int:
+    from scaling.studies import judging
+
+    parser = Parser(
+        "compare",
+        "Is arm B better than arm A, by how much compute, and how sure?",
+        "scaling compare adamw.csv muon.csv --at 1e21",
+        takes="A B",
+    )
+    parser.add_argument("a", metavar="A", help="table or run directory of arm A")
+    parser.add_argument("b", metavar="B", help="table or run directory of arm B")
+    parser.add_argument("--at", type=float, required=True, metavar="C", help="the budget to compare at, in FLOPs")
+    parser.add_argument("--names", nargs=2, metavar="NAME", help="of the arms (default: the files')")
+    parser.add_argument("--exponents", metavar="NAME", help="shared (default) or separate")
+    parser.add_argument(
+        "--power", type=float, metavar="GAIN", help="how many more runs would detect this gain (0.1: 10%% of compute)"
+    )
+    _add_table_options(parser)
+    _add_interval_options(parser)
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    given = parser.parse_args(arguments)
+    settings = _table_settings(given) | _interval_settings(given) | {"at": given.at}
+    if given.names is not None:
+        settings["names"] = tuple(given.names)
+    if given.exponents is not None:
+        settings["exponents"] = given.exponents
+    return judging.compare(Path(given.a), Path(given.b), settings, gain=given.power, as_json=given.json)
 
 
 def _add_table_options(parser: Parser) -> None:

@@ -1,21 +1,39 @@
-"""Scaling laws: fit, how sure, predict, allocate. Usable alone on anybody's table; reading a LawFit needs no JAX."""
+"""Scaling laws: fit, how sure, predict, allocate, validate, compare. On anybody's table; reading a law needs no JAX."""
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from scaling.laws.comparison import Comparison, Power, compare, power
     from scaling.laws.errors import LawError
     from scaling.laws.fitting import fit
     from scaling.laws.forms import FORMS, LawForm, Parameter
     from scaling.laws.results import SCHEMA, LawFit, load
     from scaling.laws.table import Table, data_rich_edge, read
-    from scaling.laws.values import Allocation, Curve, Diagnostic, Estimate, Interval, Prediction, count, number
+    from scaling.laws.validation import Validation, validate
+    from scaling.laws.values import (
+        Allocation,
+        Budget,
+        Curve,
+        Deviation,
+        Diagnostic,
+        Estimate,
+        Interval,
+        Prediction,
+        Sensitivity,
+        Serving,
+        count,
+        number,
+    )
 
 __all__ = [
     "FORMS",
     "SCHEMA",
     "Allocation",
+    "Budget",
+    "Comparison",
     "Curve",
+    "Deviation",
     "Diagnostic",
     "Estimate",
     "Interval",
@@ -23,22 +41,44 @@ __all__ = [
     "LawFit",
     "LawForm",
     "Parameter",
+    "Power",
     "Prediction",
+    "Sensitivity",
+    "Serving",
     "Table",
+    "Validation",
+    "compare",
     "count",
     "data_rich_edge",
     "fit",
     "load",
     "number",
+    "power",
     "read",
+    "validate",
 ]
 _HOMES = {
+    "comparison": ("Comparison", "Power", "compare", "power"),
     "errors": ("LawError",),
     "fitting": ("fit",),
     "forms": ("FORMS", "LawForm", "Parameter"),
     "results": ("SCHEMA", "LawFit", "load"),
     "table": ("Table", "data_rich_edge", "read"),
-    "values": ("Allocation", "Curve", "Diagnostic", "Estimate", "Interval", "Prediction", "count", "number"),
+    "validation": ("Validation", "validate"),
+    "values": (
+        "Allocation",
+        "Budget",
+        "Curve",
+        "Deviation",
+        "Diagnostic",
+        "Estimate",
+        "Interval",
+        "Prediction",
+        "Sensitivity",
+        "Serving",
+        "count",
+        "number",
+    ),
 }
 
 

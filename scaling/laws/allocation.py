@@ -1,112 +1,146 @@
-"""Compute-optimal answers: min over N of L(N, C / flops_per_token(N)). Plain NumPy. No JAX."""
+"""What to train for a budget: min over N of L(N, C / flops_per_token(N)). Plain NumPy. No JAX.
 
-from collections.abc import Mapping
+Under any cost, for any form in N and D, with its further inputs held. What a loss needs is `inverse.py`; what serving
+changes, `serving.py`.
+"""
+
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scaling.laws import costs, intervals, prediction
+from scaling.laws import asymptote, intervals, prediction
 from scaling.laws.errors import LawError
 from scaling.laws.forms import Floats
+from scaling.laws.surface import Best, Surface
 from scaling.laws.values import Allocation, Diagnostic, Estimate
 
 if TYPE_CHECKING:
     from scaling.laws.results import LawFit
 
-GOLDEN = (np.sqrt(5.0) - 1) / 2
-STEPS = 64
-SLOPE_STEP = 0.05
-"""Half the step in ln C over which exponents are slopes."""
-SAME_AS_N_AND_D = {"flops", "tokens_per_param"}
-"""Inputs that stand for N and D."""
-SPAN = np.log(1e6)
-"""N* is sought within this factor of the fitted sizes moved along C^(1/2)."""
+Answers = dict[str, tuple[float, Floats]]
+"""What is asked -> (value, resampled values)."""
+SLOPE_STEP = {"6N": 0.05, "table": float(np.log(4.0))}
+"""Half the step in ln C over which exponents are slopes: wide under a table of costs, whose corners N* sticks to."""
+LEVEL = 1e-4
+"""Relative gain of ten times the compute below which a law has levelled off."""
+HUGE = 1e300
+"""Stands for infinity where values are ranked."""
 
 
-def optimum(fit: "LawFit", flops: float) -> Allocation:
-    """N*, D*, D*/N* and the loss for a budget of `flops`, each with its interval."""
-    if not np.isfinite(flops) or flops <= 0:
-        raise LawError(f"flops is {flops}; it must be a positive number")
-    draws = prediction.resampled(fit)
-    found, at_edge = frontier(fit, fit.params, flops)
-    sampled, _ = frontier(fit, draws, flops)
-    answers = {
-        name: intervals.estimated(np.ravel(sampled[name]), float(np.ravel(found[name])[0]), fit.level)
-        for name in ("params", "tokens", "tokens_per_param", "loss")
-    }
-    answers = {name: _exponentiated(estimate) for name, estimate in answers.items()}
-    notes = prediction.extrapolation(fit, {"flops": flops})
-    if at_edge:
-        message = "no optimum within a factor of 1e6 of the fitted sizes: alpha or beta is close to 0; do not use this"
-        notes += (Diagnostic("optimum_unbounded", at_edge, message, "error"),)
-    return Allocation(flops=float(flops), **answers, diagnostics=notes)
+def optimum(fit: "LawFit", flops: float, held: Mapping[str, float] | None = None) -> Allocation:
+    """N*, D*, D*/N* and the loss for a budget of `flops`, each with its interval; `held`: the law's further inputs."""
+    surface = planned(fit, held or {})
+    log_c = np.log(positive("flops", flops))
+    found, sampled = surface.best(fit.params, log_c), surface.best(draws(fit), log_c)
+    answers = sizes(found, sampled) | {"loss": (float(found.loss), sampled.loss)}
+    moved = asymptote.sensitivity(fit, answers)
+    point = {"flops": flops, **(held or {})} | {name: answers[name][0] for name in ("params", "tokens")}
+    return Allocation(
+        flops=float(flops),
+        **estimates(answers, fit.level),
+        diagnostics=prediction.extrapolation(fit, point)
+        + edges(found, sampled)
+        + _levelled_off(surface, log_c, float(found.loss))
+        + asymptote.note(moved),
+        held=dict(held or {}),
+        sensitivity_to_E=moved,
+    )
 
 
-def exponents(fit: "LawFit", flops: float | None = None) -> dict[str, Estimate]:
+def exponents(
+    fit: "LawFit", flops: float | None = None, held: Mapping[str, float] | None = None
+) -> dict[str, Estimate]:
     """N* ~ C^a, D* ~ C^b at a budget (the largest fitted one when None): a = d ln N* / d ln C, b likewise.
 
     A chinchilla law under C = 6 N D has a = beta / (alpha + beta) at every budget (Hoffmann 2022, eq. 4).
     """
-    draws = prediction.resampled(fit)
-    at = fit.ranges["flops"][1] if flops is None else flops
-    step = np.exp(SLOPE_STEP)
+    surface = planned(fit, held or {})
+    at = surface.budgets()[1] if flops is None else np.log(positive("flops", flops))
+    step = SLOPE_STEP[fit.cost["rule"]]
 
     def slopes(values: Mapping[str, Any]) -> dict[str, Floats]:
-        low, high = (frontier(fit, values, at * factor)[0] for factor in (1 / step, step))
-        return {name: np.ravel((high[name] - low[name]) / (2 * SLOPE_STEP)) for name in ("params", "tokens")}
+        low, high = (surface.best(values, at + away) for away in (-step, step))
+        return {
+            "params": (high.log_params - low.log_params) / (2 * step),
+            "tokens": (high.log_tokens - low.log_tokens) / (2 * step),
+        }
 
-    found, sampled = slopes(fit.params), slopes(draws)
-    return {
-        name: intervals.estimated(prediction.usable(sampled[name])[0], float(found[name][0]), fit.level)
-        for name in found
-    }
+    found, sampled = slopes(fit.params), slopes(draws(fit))
+    return estimates({name: (float(found[name]), sampled[name]) for name in found}, fit.level)
 
 
-def frontier(fit: "LawFit", values: Mapping[str, Any], flops: float) -> tuple[dict[str, Floats], float]:
-    """Logarithms of (N*, D*, D*/N*, L*) for parameter values of any shape, and the share of them without an optimum."""
-    law, log_c = fit.law, np.log(flops)
-    in_n_and_d = {"params", "tokens"} <= set(law.inputs) or set(law.inputs) == SAME_AS_N_AND_D
-    if law.frontier is None and not in_n_and_d:
-        have = " and ".join(law.inputs)
+def planned(fit: "LawFit", held: Mapping[str, float]) -> Surface:
+    """The law's surface; LawError where it has no compute-optimal size."""
+    if not fit.has_optimum:
+        have = " and ".join(fit.law.inputs)
         raise LawError(f"form {fit.form} in {have} has no compute-optimal size; fit chinchilla or isoflop")
-    if law.frontier is not None:
-        size, data = law.frontier(values, log_c)
-        loss = np.log(law.evaluate(values, {"flops": log_c}))
-    elif law.optimum_6nd is not None and fit.cost["rule"] == "6N":
-        size, data = law.optimum_6nd(values, log_c)
-        loss = np.log(law.evaluate(values, {"params": size, "tokens": data}))
-    else:
-        return _minimum(fit, values, flops)
-    return {"params": size, "tokens": data, "tokens_per_param": data - size, "loss": loss}, 0.0
+    return Surface.of(fit, held)
 
 
-def _exponentiated(estimate: Estimate) -> Estimate:
-    value, low, high = (float(np.exp(x)) for x in (estimate.value, estimate.low, estimate.high))
-    return Estimate(value, low, high, estimate.level)
+def positive(name: str, value: float) -> float:
+    """`value`; LawError where it is no positive number."""
+    if not np.isfinite(value) or value <= 0:
+        raise LawError(f"{name} is {value}; it must be a positive number")
+    return float(value)
 
 
-def _minimum(fit: "LawFit", values: Mapping[str, Any], flops: float) -> tuple[dict[str, Floats], float]:
-    """Logarithms of (N*, D*, D*/N*, L*) by golden section over ln N, all resamples at once; the share at an edge."""
-    law = fit.law
-    log_c = np.log(flops)
-    low_n, high_n = np.log(fit.ranges["params"])
-    move = (log_c - np.log(np.sqrt(fit.ranges["flops"][0] * fit.ranges["flops"][1]))) / 2
-    shape = np.broadcast_shapes(*(np.shape(value) for value in values.values()))
-    low = np.full(shape, low_n + move - SPAN)
-    high = np.full(shape, high_n + move + SPAN)
-    edges = low.copy(), high.copy()
+def draws(fit: "LawFit") -> dict[str, Floats]:
+    """Parameter name -> (resamples,)."""
+    return {name: values[:, 0] for name, values in prediction.resampled(fit).items()}
 
-    def at(log_n: Floats) -> Floats:
-        log_d = log_c - costs.log_flops_per_token(fit.cost, log_n)
-        known = {"params": log_n, "tokens": log_d, "tokens_per_param": log_d - log_n, "flops": log_c}
-        return law.evaluate(values, {name: known[name] for name in law.inputs})
 
-    for _ in range(STEPS):
-        inner_low, inner_high = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
-        left = at(inner_low) < at(inner_high)
-        low, high = np.where(left, low, inner_low), np.where(left, inner_high, high)
-    log_n = (low + high) / 2
-    log_d = log_c - costs.log_flops_per_token(fit.cost, log_n)
-    at_edge = float(np.mean((log_n - edges[0] < 1e-3) | (edges[1] - log_n < 1e-3)))
-    found = {"params": log_n, "tokens": log_d, "tokens_per_param": log_d - log_n, "loss": np.log(at(log_n))}
-    return found, at_edge
+def sizes(found: Best, sampled: Best) -> Answers:
+    """N*, D* and D*/N*."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return {
+            "params": (float(np.exp(found.log_params)), np.exp(sampled.log_params)),
+            "tokens": (float(np.exp(found.log_tokens)), np.exp(sampled.log_tokens)),
+            "tokens_per_param": (
+                float(np.exp(found.log_tokens - found.log_params)),
+                np.exp(sampled.log_tokens - sampled.log_params),
+            ),
+        }
+
+
+def estimates(answers: Answers, level: float) -> dict[str, Estimate]:
+    """Each value with its interval."""
+    return {name: estimate(sampled, value, level) for name, (value, sampled) in answers.items()}
+
+
+def estimate(sampled: Floats, value: float, level: float) -> Estimate:
+    """`value` with its interval: resamples that have none are left out, infinite ones leave it open above."""
+    (kept,) = prediction.usable(np.minimum(sampled, HUGE))
+    centre = min(value, HUGE)
+    open_from = HUGE
+    back: Callable[[float], Any] = float
+    if centre > 0 and bool(np.all(kept > 0)):
+        kept, centre, open_from, back = np.log(kept), float(np.log(centre)), float(np.log(HUGE)), np.exp
+    found = intervals.interval(kept, centre, level)
+    # Between the last finite resample and the first infinite one there is nothing to read an end from.
+    finite = np.append(kept, centre)
+    last = np.max(finite[finite < open_from], initial=-np.inf)
+    low, high = (np.inf if end > last else float(back(end)) for end in (found.low, found.high))
+    return Estimate(value, low, high, level)
+
+
+def _levelled_off(surface: Surface, log_c: Any, loss: float) -> tuple[Diagnostic, ...]:
+    """A warning where a tenth of the budget does as well: with data that repeat, or close to the asymptote."""
+    tenth = float(surface.best(surface.fit.params, log_c - np.log(10.0)).loss)
+    gain = abs(tenth / loss - 1)
+    if gain >= LEVEL:
+        return ()
+    message = f"a tenth of this budget reaches {tenth:.5g}: the law has levelled off, and N* and D* mean little"
+    return (Diagnostic("levelled_off", gain, message),)
+
+
+def edges(found: Best, sampled: Best) -> tuple[Diagnostic, ...]:
+    """An error where the law has no optimum in a very wide range, a warning where resampled laws have none."""
+    share = float(np.mean(sampled.edge))
+    if bool(np.any(found.edge)):
+        message = "no optimum within a factor of 1e6 of the fitted sizes: alpha or beta is close to 0; do not use this"
+        return (Diagnostic("optimum_unbounded", 1.0, message, "error"),)
+    if share == 0:
+        return ()
+    message = f"{share:.1%} of the resampled laws have no optimum within a factor of 1e6 of the fitted sizes"
+    return (Diagnostic("optimum_open", share, message + ": train sizes on both sides of it, over more budgets"),)

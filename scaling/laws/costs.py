@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.interpolate import PchipInterpolator
 
 from scaling.laws.errors import LawError
 from scaling.laws.forms import Floats
@@ -41,7 +42,7 @@ def checked(cost: Cost | None) -> dict[str, Any]:
 
 
 def log_flops_per_token(cost: Mapping[str, Any], log_params: Floats) -> Floats:
-    """ln of the training FLOPs for each token at ln N; beyond the table's ends by the slope of its last two members.
+    """ln of the training FLOPs for each token at ln N; beyond the table's ends by its slope there.
 
     A table of one member keeps that member's ratio to N.
     """
@@ -51,7 +52,8 @@ def log_flops_per_token(cost: Mapping[str, Any], log_params: Floats) -> Floats:
     x, y = np.log(cost["params"]), np.log(cost["flops_per_token"])
     if len(x) == 1:
         return y[0] + log_params - x[0]
-    inside = np.interp(log_params, x, y)
-    first, last = (y[1] - y[0]) / (x[1] - x[0]), (y[-1] - y[-2]) / (x[-1] - x[-2])
+    curve = PchipInterpolator(x, y)  # straight pieces would have corners, at which N* sticks
+    inside = curve(np.clip(log_params, x[0], x[-1]))
+    first, last = curve(x[[0, -1]], 1)
     below, above = np.minimum(log_params - x[0], 0.0), np.maximum(log_params - x[-1], 0.0)
     return inside + first * below + last * above

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scaling.laws.forms import Floats, LawForm
+from scaling.laws.forms import Floats, LawForm, Parameter
 from scaling.laws.forms.inputs import symbol
 from scaling.laws.values import Diagnostic, Interval
 
@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 
 FEW_STARTS = 0.05
 """Below this share of starts at the optimum, a better one may exist."""
+SAME_FIT = 3.84
+"""An objective within this over the rows, relatively, of the best is as good at 95%: the likelihood ratio of one
+parameter, chi-squared of one degree of freedom."""
+APART = 2.0
+"""Factor between equally good values from which they are different answers."""
+LEAST = 1e-3
+"""Values below it count as it."""
 FIXED_RATIO = 0.1
 """Spread (standard deviation) of ln(D/N) about its trend in ln N below which alpha and beta are one number."""
 
@@ -30,7 +37,10 @@ def of_solution(problem: "Problem", z: Floats, params: Mapping[str, float], shar
         at_low, at_high = z[index] - lower[index] <= room, upper[index] - z[index] <= room
         if not (at_low or at_high):
             continue
-        if parameter.role == "asymptote" and at_low:
+        if parameter.edge:
+            message = f"{name} is at its bound {params[name]:g}: {parameter.edge}"
+            found.append(Diagnostic("parameter_at_bound", params[name], message))
+        elif parameter.role == "asymptote" and at_low:
             message = (
                 f"{name} is at 0: the runs do not show where the {problem.form.output} levels off; long extrapolations "
                 f"are not to be trusted. Pin {name} at a known entropy, or train over a wider range"
@@ -43,6 +53,29 @@ def of_solution(problem: "Problem", z: Floats, params: Mapping[str, float], shar
         message = f"only {share:.0%} of the starts reached the best optimum; fit again with more starts"
         found.append(Diagnostic("few_starts_agree", share, message))
     return found
+
+
+def of_optima(problem: "Problem", z: Floats, objective: Floats) -> list[Diagnostic]:
+    """Starts (batch, parameters) that end far apart though the data cannot tell their objectives (batch,) apart."""
+    best = float(np.min(objective))
+    near = objective <= best * (1 + SAME_FIT / len(problem.target))
+    ends = problem.natural(z[near])
+    found = []
+    for parameter in problem.form.parameters:
+        if parameter.name in problem.free and _is_told_by_ratio(parameter):
+            low, high = float(np.min(ends[parameter.name])), float(np.max(ends[parameter.name]))
+            if high > APART * max(low, 1e-300):
+                message = (
+                    f"the fit is as good with {parameter.name} at {low:.3g} as at {high:.3g} (objectives within "
+                    f"{np.max(objective[near]) / best - 1:.1%} of the best): no value of it is the right one"
+                )
+                found.append(Diagnostic("several_optima", high / low, message))
+    return found
+
+
+def _is_told_by_ratio(parameter: Parameter) -> bool:
+    """Whether twice the value is twice as much of something: a coefficient is measured far from the data, at 1."""
+    return parameter.role == "exponent" or (parameter.positive and parameter.role in ("scale", "shape"))
 
 
 def of_design(form: LawForm, problem: "Problem", clusters: int) -> list[Diagnostic]:
@@ -89,12 +122,12 @@ def of_intervals(form: LawForm, params: Mapping[str, float], intervals: Mapping[
         name, interval = parameter.name, intervals.get(parameter.name)
         if interval is None:
             continue
-        if parameter.role == "exponent" and interval.high > 4 * max(interval.low, 1e-3):
+        if _is_told_by_ratio(parameter) and interval.high > 4 * max(interval.low, LEAST):
             message = (
                 f"{name} lies anywhere from {interval.low:.3g} to {interval.high:.3g}: its value alone means little; "
                 "use predictions near the fitted runs, or train over a wider range"
             )
-            found.append(Diagnostic("flat_profile", interval.high / max(interval.low, 1e-3), message))
+            found.append(Diagnostic("flat_profile", interval.high / max(interval.low, LEAST), message))
         if parameter.role == "asymptote" and interval.low <= 1e-6 and params[name] > 1e-6:
             message = f"{name} may be 0: the interval reaches from 0 to {interval.high:.3g}"
             found.append(Diagnostic("asymptote_open", interval.high, message, "note"))

@@ -114,6 +114,8 @@ def problem_of(rows: Table, form: LawForm, settings: Settings) -> solver.Problem
     """`form` on `rows`, ready to solve."""
     values = rows.inputs(form.inputs)
     inputs = {name: one if name in form.linear_inputs else np.log(one) for name, one in values.items()}
+    if form.check:
+        form.check(inputs, rows.labels)
     target = np.log(rows.target) if settings.objective.space == "log" else rows.target
     return solver.Problem(form, inputs, target, rows.weight, settings.objective, settings.pins, settings.ties)
 
@@ -134,6 +136,7 @@ def fit_form(rows: Table, form: LawForm, settings: Settings) -> LawFit:
     clusters = len(np.unique(rows.cluster))
     found = findings.of_design(form, problem, clusters)
     found += findings.of_solution(problem, z, params, share)
+    found += findings.of_optima(problem, solution.z, solution.objective)
     again = uncertainty.resample(
         problem, z, rows.cluster, max(settings.resamples, 1), settings.seed + 1, settings.method
     )
@@ -176,7 +179,7 @@ def law_fit(
     """The LawFit of what was found, with its provenance."""
     return LawFit(
         form=form.name,
-        options=dict(form.options),
+        options={key: list(value) if isinstance(value, tuple) else value for key, value in form.options.items()},
         equation=form.text,
         inputs=form.inputs,
         output=form.output,
@@ -222,7 +225,7 @@ def _settings(
     starts: int,
     method: str,
 ) -> Settings:
-    if form.procedure and (pin or tie):
+    if form.procedure and not form.takes_pins and (pin or tie):
         raise LawError(f"form {form.name} has no parameters to pin or tie: a procedure of several fits gives them")
     pins = form.checked_pins(pin)
     return Settings(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scaling.laws import costs, intervals
+from scaling.laws import asymptote, costs, intervals
 from scaling.laws.errors import LawError
 from scaling.laws.forms import Floats
 from scaling.laws.values import Curve, Diagnostic, Interval, Prediction
@@ -65,7 +65,9 @@ def predict(fit: "LawFit", inputs: Mapping[str, float | None], runs: int = 1) ->
     to, back = (np.log, np.exp) if fit.objective["space"] == "log" else (_same, _same)
     value = float(output(fit, inputs))
     draws = resampled(fit)
-    sampled = to(output(fit, {k: None if v is None else [v] for k, v in inputs.items()}, draws))[:, 0]
+    every = output(fit, {k: None if v is None else [v] for k, v in inputs.items()}, draws)[:, 0]
+    moved = asymptote.sensitivity(fit, {fit.output: (value, every)})
+    sampled = to(every)
     sampled, noise = usable(sampled, draws[RUN_NOISE][:, 0] / np.sqrt(runs))
     curve = intervals.interval(sampled, float(to(value)), fit.level)
     new = intervals.with_noise(sampled, float(to(value)), noise, fit.level)
@@ -79,7 +81,8 @@ def predict(fit: "LawFit", inputs: Mapping[str, float | None], runs: int = 1) ->
         prediction=Interval(float(back(new.low)), float(back(new.high)), fit.level),
         runs=runs,
         inputs=point,
-        diagnostics=extrapolation(fit, point),
+        diagnostics=extrapolation(fit, point) + asymptote.note(moved),
+        sensitivity_to_E=moved,
     )
 
 
@@ -111,20 +114,28 @@ def _same(value: Any) -> Any:
 
 
 def extrapolation(fit: "LawFit", point: Mapping[str, float]) -> tuple[Diagnostic, ...]:
-    """A note for the input that lies farthest outside what was fitted, a warning beyond a factor of FAR."""
-    worst, factor = "", 1.0
+    """A note for the input that lies farthest outside what was fitted, a warning beyond a factor of FAR.
+
+    An input that enters as it is (no logarithm) counts by how many widths of the fitted range it lies outside.
+    """
+    found: list[tuple[float, str, str]] = []
     for name, value in point.items():
-        if name in fit.ranges and name not in fit.law.linear_inputs:
-            low, high = fit.ranges[name]
-            outside = max(value / high, low / value)
-            if outside > factor:
-                worst, factor = name, outside
-    if factor <= 1.01:
+        low, high = fit.ranges.get(name, (value, value))
+        if name in fit.law.linear_inputs:
+            away = max(low - value, value - high) / max(high - low, 1e-300)
+            if away > 0.01:
+                found.append((1 + away, name, f"lies {away:.2g} widths of the fitted range ({low:.3g} to {high:.3g})"))
+        elif max(value / high, low / value) > 1.01:
+            factor = max(value / high, low / value)
+            found.append((factor, name, f"is {factor:.3g} times"))
+    if not found:
         return ()
+    factor, name, where = max(found)
     advice = (
         "the interval holds only if the law keeps its form that far; train a run in between"
         if factor > FAR
         else "a short extrapolation"
     )
-    message = f"{worst} {point[worst]:.3g} is {factor:.3g} times outside the fitted range: {advice}"
+    place = "outside it" if name in fit.law.linear_inputs else "outside the fitted range"
+    message = f"{name} {point[name]:.3g} {where} {place}: {advice}"
     return (Diagnostic("extrapolation", factor, message, "warning" if factor > FAR else "note"),)

@@ -4,14 +4,28 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scaling.laws import allocation, prediction
+from scaling.laws import allocation, costs, inverse, plots, prediction, serving
 from scaling.laws.errors import LawError
 from scaling.laws.forms import LawForm, form_named
-from scaling.laws.values import Allocation, Curve, Diagnostic, Estimate, Interval, Prediction
+from scaling.laws.surface import Surface
+from scaling.laws.values import (
+    Allocation,
+    Budget,
+    Curve,
+    Deviation,
+    Diagnostic,
+    Estimate,
+    Interval,
+    Prediction,
+    Serving,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SCHEMA = 2
 """Version of the JSON; a reader refuses a newer one."""
@@ -101,13 +115,42 @@ class LawFit:
         """Output and confidence band along arrays of inputs."""
         return prediction.curve(self, inputs)
 
-    def optimum(self, *, flops: float) -> Allocation:
-        """N*, D*, D*/N* and the loss for a budget, each with its interval."""
-        return allocation.optimum(self, flops)
+    @property
+    def has_optimum(self) -> bool:
+        """Whether the law tells the best N and D for a budget, so that `optimum` answers."""
+        return Surface(self, {}).has_optimum
 
-    def exponents(self, flops: float | None = None) -> dict[str, Estimate]:
+    def optimum(self, *, flops: float, **held: float) -> Allocation:
+        """N*, D*, D*/N* and the loss for a budget, each with its interval; `held`: the law's further inputs."""
+        return allocation.optimum(self, flops, held)
+
+    def exponents(self, flops: float | None = None, **held: float) -> dict[str, Estimate]:
         """Exponents of N* ("params") and D* ("tokens") in C, at a budget."""
-        return allocation.exponents(self, flops)
+        return allocation.exponents(self, flops, held)
+
+    def budget_for(self, *, loss: float, params: float | None = None, **held: float) -> Budget:
+        """The least compute that reaches a loss, with the best model or with one of `params`."""
+        return inverse.budget_for(self, loss, params, held)
+
+    def deviation(self, *, flops: float, factor: float = 2.0, params: float | None = None, **held: float) -> Deviation:
+        """What a size of `factor` times N*, or of `params`, costs at a budget: as loss and as compute."""
+        return inverse.deviation(self, flops, factor, params, held)
+
+    def cheapest(
+        self, *, loss: float, served_tokens: float, inference: float | costs.Cost = serving.FORWARD, **held: float
+    ) -> Serving:
+        """The cheapest model of a loss to train and to serve; `inference`: its part of the training cost per token."""
+        return serving.cheapest(self, loss, served_tokens, inference, held)
+
+    def serving_optimum(
+        self, *, flops: float, served_tokens: float, inference: float | costs.Cost = serving.FORWARD, **held: float
+    ) -> Serving:
+        """The best model whose training and serving together cost `flops`."""
+        return serving.serving_optimum(self, flops, served_tokens, inference, held)
+
+    def plot(self, table: Any = None, *, columns: Mapping[str, str] | None = None, **held: float) -> "Figure":
+        """A matplotlib Figure of what the law says, with its bands; with a table also its rows and residuals."""
+        return plots.plot(self, table, columns, held)
 
     def as_json(self) -> dict[str, Any]:
         """Plain data, from which `from_json` makes an equal LawFit."""

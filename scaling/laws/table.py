@@ -150,6 +150,10 @@ def read(
     if isinstance(source, Table):
         return _without_highest(source, drop_highest_loss)
     output = "loss" if form is None else form.output
+    if drop_highest_loss and output != "loss":
+        raise LawError(
+            f"drop_highest_loss is {drop_highest_loss}, but this form predicts {output}, not a loss; leave it out"
+        )
     wanted = () if form is None else tuple(name for name in form.columns if name not in STANDARD)
     signed = set() if form is None else set(form.linear_inputs)
     given = frame(source)

@@ -4,7 +4,7 @@ The solver works in coordinates z, one a parameter, in which the problem is well
 value follows from z, given the other parameters and the centres (means) of the inputs.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Literal
@@ -59,6 +59,7 @@ class Parameter:
       natural: (z, parameters, centres, numpy or jax.numpy) -> the equation's value.
       coordinate: (value, parameters, centres) -> z.
       positive: whether the value must be above 0.
+      edge: what a value at its bound means, where that is no failure of the form.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Parameter:
     natural: Callable[[Any, Values, Values, ModuleType], Any] = _as_it_is
     coordinate: Callable[[Any, Values, Values], Any] = _back_as_it_is
     positive: bool = False
+    edge: str = ""
 
     @property
     def is_coordinate(self) -> bool:
@@ -95,6 +97,9 @@ class LawForm:
       frontier: (parameters, ln C) -> (ln N*, ln D*), for a law that says nothing but where the optimum lies.
       procedure: "module:function" that fits it, (Table, LawForm, Settings) -> LawFit, where one solve does not.
       needs: columns that the procedure reads, where they are not the inputs.
+      takes_pins: whether the procedure heeds pins and ties, as a form of one solve always does.
+      check: (inputs as the equation gets them, what errors call each row) -> None; LawError where a row cannot be.
+      rises: whether more of the output is better, as of an accuracy.
     """
 
     name: str
@@ -112,6 +117,9 @@ class LawForm:
     frontier: Callable[[Values, Any], tuple[Any, Any]] | None = None
     procedure: str | None = None
     needs: tuple[str, ...] = ()
+    takes_pins: bool = False
+    check: Callable[[Values, Sequence[str]], None] | None = field(default=None, compare=False)
+    rises: bool = False
 
     @property
     def columns(self) -> tuple[str, ...]:

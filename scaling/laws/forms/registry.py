@@ -14,7 +14,19 @@ Factory = Callable[..., LawForm]
 
 FORMS: dict[str, Factory] = {}
 """Name -> what makes the form from its options."""
-HOMES = ("single", "pretraining", "frontier")
+HOMES = (
+    "single",
+    "broken",
+    "pretraining",
+    "farseer",
+    "frontier",
+    "repetition",
+    "downstream",
+    "architecture",
+    "mixture",
+    "tuning",
+    "schedule",
+)
 """Modules of this package whose forms are registered."""
 
 

@@ -8,7 +8,7 @@ import pytest
 from scaling import laws
 from scaling.laws.forms import FORMS, form_named
 
-OWN = '''
+OWN = """
 from scaling.laws.forms import LawForm, asymptote, coefficient, exponent
 
 def logarithmic(p, x, xp):
@@ -28,7 +28,7 @@ def steep(x: str = "tokens"):
 not_a_form = 7
 def makes_none():
     return 7
-'''
+"""
 
 
 @pytest.fixture

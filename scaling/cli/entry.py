@@ -23,6 +23,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "status": studies.status,
     "fit": laws.fit,
     "predict": laws.predict,
+    "select": laws.select,
     "validate": laws.validate,
     "compare": laws.compare,
     "report": studies.report,
@@ -38,6 +39,7 @@ A laboratory for scaling laws: plan, train, fit and predict, with honest interva
   scaling status DIR       how far a run is
   scaling fit DIR|TABLE    fit a law to a run, or to any table of runs
   scaling predict LAW      what a fitted law says at a size or a budget
+  scaling select TABLE     choose a form without seeing larger runs; answer with all that do well
   scaling validate TABLE   hold out the largest runs: which form foretells them?
   scaling compare A B      is B better than A, by how much compute, how sure?
   scaling report DIR       write a run's report again

@@ -1,4 +1,4 @@
-"""Verbs of the law engine, which needs no study: fit, predict, validate, compare. Each imports its rooms inside."""
+"""Verbs of the law engine, which needs no study: fit, predict, select, validate, compare. Rooms are imported inside."""
 
 import argparse
 from pathlib import Path
@@ -69,6 +69,35 @@ def predict(arguments: list[str]) -> int:
     if not inputs:
         raise StudyError("nothing to predict: give --flops, or --params and --tokens (see scaling predict --help)")
     return fitting.predict(Path(given.law), inputs, runs=given.runs, as_json=given.json)
+
+
+def select(arguments: list[str]) -> int:
+    from scaling.studies import judging
+
+    parser = Parser(
+        "select",
+        "Choose the form that best foretells the larger runs of its own table; answer with all that do well.",
+        'scaling select runs.csv --columns params="Model Size" flops="Training FLOP" --flops 1e24',
+        takes="DIR|TABLE",
+    )
+    parser.add_argument("source", metavar="DIR|TABLE", help="run directory or table")
+    parser.add_argument("--forms", nargs="+", metavar="NAME", help="forms to try (default: all that apply)")
+    parser.add_argument("--by", default="flops", metavar="COLUMN", help="order by flops (default), params or tokens")
+    _add_table_options(parser)
+    parser.add_argument("--params", type=float, metavar="N", help="predict the loss of N; with --tokens")
+    parser.add_argument("--tokens", type=float, metavar="D", help="and D")
+    parser.add_argument("--flops", type=float, metavar="C", help="the best N and D for a budget")
+    parser.add_argument("--delta", type=float, metavar="X", help="Huber threshold (default: 1e-3, or the study's)")
+    _add_interval_options(parser)
+    parser.add_argument("--out", metavar="FILE", help="write the selection here as JSON")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    given = parser.parse_args(arguments)
+    settings = _table_settings(given) | _interval_settings(given) | {"by": given.by}
+    if given.delta is not None:
+        settings["delta"] = given.delta
+    asked = {name: getattr(given, name) for name in ("params", "tokens", "flops") if getattr(given, name) is not None}
+    out = None if given.out is None else Path(given.out)
+    return judging.select(Path(given.source), given.forms, settings, asked, out=out, as_json=given.json)
 
 
 def validate(arguments: list[str]) -> int:

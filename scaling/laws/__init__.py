@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from scaling.laws.fitting import fit
     from scaling.laws.forms import FORMS, LawForm, Parameter
     from scaling.laws.results import SCHEMA, LawFit, load
+    from scaling.laws.selecting import select
+    from scaling.laws.selection import Selection
     from scaling.laws.table import Table, data_rich_edge, read
     from scaling.laws.validation import Validation, validate
     from scaling.laws.values import (
@@ -43,6 +45,7 @@ __all__ = [
     "Parameter",
     "Power",
     "Prediction",
+    "Selection",
     "Sensitivity",
     "Serving",
     "Table",
@@ -55,6 +58,7 @@ __all__ = [
     "number",
     "power",
     "read",
+    "select",
     "validate",
 ]
 _HOMES = {
@@ -63,6 +67,8 @@ _HOMES = {
     "fitting": ("fit",),
     "forms": ("FORMS", "LawForm", "Parameter"),
     "results": ("SCHEMA", "LawFit", "load"),
+    "selecting": ("select",),
+    "selection": ("Selection",),
     "table": ("Table", "data_rich_edge", "read"),
     "validation": ("Validation", "validate"),
     "values": (

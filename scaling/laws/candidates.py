@@ -14,7 +14,7 @@ from scaling.laws.forms import FORMS, LawForm, form_named
 from scaling.laws.surface import PLANE
 from scaling.laws.table import Table, read
 
-Forms = str | Sequence[str | Mapping[str, Any]]
+Forms = str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]]
 SINGLE = ("flops", "params", "tokens")
 """The input of the forms in one input, the first that the table has, where N and D cannot be told apart."""
 FIT_SETTINGS = tuple(
@@ -61,9 +61,10 @@ class Candidate:
 
 def candidates_of(forms: Forms) -> tuple[Candidate, ...]:
     """Candidates of what a user names: "chinchilla", or {"form": "power", "x": "flops", "pin": {"E": 0}}."""
-    given = [forms] if isinstance(forms, str) else list(forms)
+    given = [forms] if isinstance(forms, str | Mapping) else list(forms)
     found = [_candidate({"form": one} if isinstance(one, str) else dict(one)) for one in given]
     if not found:
+        form_named(DEFAULT)
         raise LawError(f"forms is empty; name some of {', '.join(sorted(FORMS))}")
     for candidate in found:
         if sum(one.label == candidate.label for one in found) > 1:

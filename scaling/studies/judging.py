@@ -1,4 +1,4 @@
-"""The verbs `validate` and `compare`: which law foretells best, which arm is better; on tables or run directories."""
+"""The verbs `select`, `validate` and `compare`: which law foretells best, which arm is better."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,8 +8,39 @@ from typing import Any
 from rich.table import Table
 
 from scaling import laws
+from scaling.records import replace
 from scaling.studies import show
 from scaling.studies.fitting import table_of
+
+
+def select(
+    source: Path,
+    forms: Sequence[str] | None,
+    settings: Mapping[str, Any],
+    asked: Mapping[str, float],
+    *,
+    out: Path | None,
+    as_json: bool,
+) -> int:
+    """Print which form was chosen and why, and its answer to `asked`: a budget, or a model's N and D."""
+    table, own, _ = table_of(source)
+    found = laws.select(table, forms, **{**own, **settings})
+    if out is not None:
+        replace(out, found.to_json().encode())
+    answer: laws.Allocation | laws.Prediction | None = None
+    if set(asked) == {"flops"}:
+        answer = found.optimum(flops=asked["flops"])
+    elif asked:
+        answer = found.predict(runs=1, **asked)
+    if as_json:
+        print(json.dumps(found.as_json() | {"answer": answer and answer.as_json()}, indent=2))
+        return 0
+    print(found)
+    if isinstance(answer, laws.Allocation):
+        show.allocation(found.fit, answer)
+    elif answer is not None:
+        show.predicted(found.fit, answer)
+    return 0
 
 
 def validate(source: Path, forms: Sequence[str] | None, settings: Mapping[str, Any], *, as_json: bool) -> int:

@@ -45,6 +45,8 @@ def folder(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(finished, folder / "runs" / name)
     table = pl.DataFrame(planted.study(noise=0.01)).select("loss", "params", "flops")
     table.rename({"params": "Model Size", "flops": "Training FLOP"}).write_csv(folder / "runs.csv")
+    for seed, arm in enumerate(("adamw", "muon")):
+        pl.DataFrame(planted.study(noise=0.01, seed=seed + 1)).write_csv(folder / f"{arm}.csv")
     return folder
 
 

@@ -23,11 +23,9 @@ COMMANDS = [
     for page in PAGES
     for line in re.findall(r"^(?:    |\$ )(scaling [^#\n]*?) *(?:#.*)?$", page.read_text(), re.MULTILINE)
 ]
-BLOCKS = [
-    pytest.param(block, id=f"{page.stem}-{number}")
-    for page in PAGES
-    for number, block in enumerate(re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL))
-]
+BLOCKS = {
+    page.stem: re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL) for page in PAGES
+}
 
 
 @pytest.fixture(scope="module")
@@ -62,12 +60,15 @@ def test_a_command(line: str, folder: Path) -> None:
     assert answer.returncode == 0, answer.stdout + answer.stderr
 
 
-@pytest.mark.parametrize("block", BLOCKS)
-def test_a_block_of_python(block: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("page", [page for page, blocks in BLOCKS.items() if blocks])
+def test_the_python_of_a_page(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Block after block, as a reader would type them."""
     monkeypatch.chdir(folder)
-    exec(compile(block, "docs", "exec"), {})
+    names: dict[str, object] = {}
+    for block in BLOCKS[page]:
+        exec(compile(block, page, "exec"), names)
 
 
 def test_there_are_examples() -> None:
     assert len(COMMANDS) >= 8
-    assert len(BLOCKS) >= 2
+    assert sum(len(blocks) for blocks in BLOCKS.values()) >= 2

@@ -8,9 +8,11 @@ if TYPE_CHECKING:
     from scaling.laws.errors import LawError
     from scaling.laws.fitting import fit
     from scaling.laws.forms import FORMS, LawForm, Parameter
+    from scaling.laws.forms.schedule import annealing_areas, schedule_curve, schedule_loss
     from scaling.laws.results import SCHEMA, LawFit, load
     from scaling.laws.selecting import select
     from scaling.laws.selection import Selection
+    from scaling.laws.sweeps import best_over
     from scaling.laws.table import Table, data_rich_edge, read
     from scaling.laws.validation import Validation, validate
     from scaling.laws.values import (
@@ -50,6 +52,8 @@ __all__ = [
     "Serving",
     "Table",
     "Validation",
+    "annealing_areas",
+    "best_over",
     "compare",
     "count",
     "data_rich_edge",
@@ -58,6 +62,8 @@ __all__ = [
     "number",
     "power",
     "read",
+    "schedule_curve",
+    "schedule_loss",
     "select",
     "validate",
 ]
@@ -67,8 +73,10 @@ _HOMES = {
     "fitting": ("fit",),
     "forms": ("FORMS", "LawForm", "Parameter"),
     "results": ("SCHEMA", "LawFit", "load"),
+    "forms.schedule": ("annealing_areas", "schedule_curve", "schedule_loss"),
     "selecting": ("select",),
     "selection": ("Selection",),
+    "sweeps": ("best_over",),
     "table": ("Table", "data_rich_edge", "read"),
     "validation": ("Validation", "validate"),
     "values": (

@@ -61,7 +61,8 @@ def best_over(
     _check(over, cell, names, given.columns)
     hyper = np.stack([np.log(_numbers(given, names.get(name, name))) for name in over], axis=1)
     log_loss = _log_losses(given, names.get("loss", "loss"))
-    weight = _numbers(given, names.get("weight", "weight")) if "weight" in given.columns else np.ones(len(given))
+    weighted = names.get("weight", "weight")
+    weight = _numbers(given, weighted) if weighted in given.columns else np.ones(len(given))
     groups = _groups(given, [names.get(name, name) for name in cell])
     clusters = _clusters(given, names.get(TRAJECTORY, TRAJECTORY))
     cells = [Cell(hyper[rows], log_loss[rows], weight[rows]) for rows in groups]

@@ -7,6 +7,8 @@ SYMBOLS = {
     "tokens_per_param": "M",
     "unique_tokens": "U",
     "loss": "L",
+    "forward_area": "S1",
+    "annealing_area": "S2",
 }
 """Column -> symbol. A form may use any other column; its symbol is its name."""
 

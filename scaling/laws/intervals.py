@@ -1,8 +1,9 @@
-"""From resampled values to an interval: percentiles, corrected for median bias.
+"""From resampled values to an interval: percentiles, corrected a little for median bias.
 
 A resampled value is drawn around the fit as the fit is drawn around the truth. Where the share p of values below the
-estimate is not 1/2, the percentiles are moved: level q is read at Phi(2 Phi^-1(p) + Phi^-1(q)) (Efron 1987, eq. 2.8
-with a = 0). The small-sample width comes from the noise, whose scale is drawn anew for each resample.
+estimate is not 1/2, the percentiles are moved: level q is read at Phi(2 b + Phi^-1(q)), b = Phi^-1(p) (Efron 1987,
+eq. 2.8 with a = 0), but b is followed to BIAS_LIMIT only. The small-sample width comes from the noise, whose scale is
+drawn anew for each resample.
 """
 
 import numpy as np
@@ -11,8 +12,10 @@ from scipy.special import ndtr, ndtri
 from scaling.laws.forms import Floats
 from scaling.laws.values import Estimate, Interval
 
-BIAS_LIMIT = 1.0
-"""Largest |Phi^-1(p)| that is corrected: p between 16% and 84%."""
+BIAS_LIMIT = 0.1
+"""Largest |Phi^-1(p)| that is followed: p between 46% and 54%. A large one is mostly the doing of a parameter at its
+bound, E at 0, and then no measure of the fit's own bias: in simulated studies whose E is near 0, following it to 1 made
+95% intervals of E cover 79%, where 0.1 gives 95 to 98%. With no correction at all, alpha at E = 0 had 92%, not 94%."""
 NOISE_POINTS = 31
 
 

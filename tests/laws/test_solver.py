@@ -1,7 +1,11 @@
 """Known truth first, then a second method, then published optima."""
 
 import json
+import subprocess
+import sys
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +15,7 @@ import pytest
 from scipy.optimize import least_squares
 
 from scaling import laws
-from scaling.laws import solver
+from scaling.laws import solver, uncertainty
 from scaling.laws.forms import form_named
 from scaling.laws.objective import Objective
 from tests.laws.planted import SIZES, TRUTH, published, study
@@ -220,3 +224,96 @@ def test_published_intervals_of_chinchilla() -> None:
         assert fit.intervals[name].high == pytest.approx(high, abs=0.15 * width)
     assert fit.exponents()["params"].value == pytest.approx(0.513, abs=0.002)
     assert fit.noise["resampling"] == "pairs"
+
+
+def test_each_start_may_hold_its_own_values() -> None:
+    table = study(noise=0.01, seed=2)
+    given = problem(table)
+    lower, upper = (np.tile(limit, (4, 1)) for limit in given.bounds)
+    asymptotes = np.array([0.4, 0.8, 1.1, 1.3])
+    lower[:, 0] = upper[:, 0] = asymptotes
+    starts = solver.default_starts(given, 4, seed=0)
+    held = solver.solve(given, starts, bounds=(lower, upper))
+    assert held.z[:, 0].tolist() == asymptotes.tolist()
+    for value, objective in zip(asymptotes, held.objective, strict=True):
+        pinned = problem(table, E=value)
+        again = solver.solve(pinned, solver.default_starts(pinned, 8, seed=1))
+        assert objective == pytest.approx(again.objective.min(), rel=1e-10)
+
+
+def test_bounds_of_one_start_do_not_touch_the_next() -> None:
+    given = problem(study(noise=0.01, seed=2))
+    starts = solver.default_starts(given, 2, seed=0)
+    lower, upper = (np.tile(limit, (2, 1)) for limit in given.bounds)
+    upper[0, 2] = 0.2
+    found = solver.solve(given, starts, bounds=(lower, upper))
+    free = solver.solve(given, starts[1:])
+    assert found.z[0, 2] == 0.2
+    assert found.z[1].tolist() == free.z[0].tolist()
+    with pytest.raises(laws.LawError, match="bounds: the lower one of E"):
+        solver.solve(given, starts, bounds=(upper, lower))
+
+
+@pytest.mark.parametrize("name", ["huber", "absolute"])
+def test_absolute_and_huber_hold_bounds_row_by_row(name: str) -> None:
+    given = replace(problem(study(noise=0.01, seed=2)), objective=Objective(name, 1e-3, "log"))  # type: ignore[arg-type]
+    lower, upper = (np.tile(limit, (20, 1)) for limit in given.bounds)
+    lower[:, 4] = upper[:, 4] = np.linspace(0.3, 0.6, 20)
+    found = solver.solve(given, solver.default_starts(given, 20, seed=0), bounds=(lower, upper))
+    assert np.array_equal(found.z[:, 4], upper[:, 4])
+    value = given.objective.value(given.fitted(found.z) - given.target, given.weights)
+    assert found.objective == pytest.approx(value, rel=1e-12)
+
+
+def test_no_result_depends_on_the_other_starts() -> None:
+    given = problem(study(noise=0.01, seed=4))
+    starts = solver.default_starts(given, 90, seed=0)
+    together = solver.solve(given, starts)
+    for some in (slice(0, 1), slice(40, 90), slice(None, None, -1)):
+        alone = solver.solve(given, starts[some])
+        assert alone.z.tolist() == together.z[some].tolist()
+        assert alone.objective.tolist() == together.objective[some].tolist()
+
+
+@pytest.mark.parametrize("method", ["noise", "pairs"])
+def test_four_thousand_resamples_take_at_most_eight_cpu_seconds(method: str) -> None:
+    given = published_problem()
+    best = solver.solve(given, solver.default_starts(given, 32, seed=0))
+    z = best.z[np.argmin(best.objective)]
+    before = time.process_time()
+    uncertainty.resample(given, z, np.arange(240), 4000, 1, method)
+    assert time.process_time() - before < 8.0
+
+
+def long(rows: int) -> dict[str, np.ndarray]:
+    generator = np.random.default_rng(0)
+    params, tokens = 10 ** generator.uniform(7, 10, rows), 10 ** generator.uniform(9, 12, rows)
+    loss = 1.8 + 480 / params**0.35 + 2000 / tokens**0.37
+    return {"params": params, "tokens": tokens, "loss": loss * np.exp(0.01 * generator.standard_normal(rows))}
+
+
+def test_a_long_table_is_solved_in_full_from_where_a_sample_led() -> None:
+    given = problem(long(9000))  # type: ignore[arg-type]
+    starts = solver.default_starts(given, 16, seed=0)
+    found = solver.solve(given, starts)
+    best = found.objective.min()
+    in_full = solver.solve(given, found.z[:1] + 0.01, weights=given.weights[None])
+    assert best == pytest.approx(in_full.objective[0], rel=1e-10)
+    assert np.mean(found.objective <= best * (1 + 1e-9)) >= 0.9
+    assert float(given.natural(found.z[np.argmin(found.objective)])["alpha"]) == pytest.approx(0.35, abs=0.01)
+
+
+@pytest.mark.full
+def test_a_hundred_thousand_rows_fit_within_four_gibibytes(tmp_path: Path) -> None:
+    pl.DataFrame(long(100_000)).write_csv(tmp_path / "long.csv")
+    code = (
+        "import resource, sys, time; from scaling import laws\n"
+        "fit = laws.fit(sys.argv[1], resamples=200)\n"
+        "print(time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, fit.params['alpha'])"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "long.csv")]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    seconds, gibibytes, alpha = (float(word) for word in said.split())
+    assert alpha == pytest.approx(0.35, abs=2e-3)
+    assert gibibytes < 4
+    assert seconds < 120

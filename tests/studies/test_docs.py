@@ -23,9 +23,7 @@ COMMANDS = [
     for page in PAGES
     for line in re.findall(r"^(?:    |\$ )(scaling [^#\n]*?) *(?:#.*)?$", page.read_text(), re.MULTILINE)
 ]
-BLOCKS = {
-    page.stem: re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL) for page in PAGES
-}
+BLOCKS = {page.stem: re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL) for page in PAGES}
 
 
 @pytest.fixture(scope="module")

@@ -47,6 +47,12 @@ def of_design(
             "form alone; train both arms at some of the same budgets"
         )
         found.append(Diagnostic("arms_do_not_overlap", float(low / high), message))
+    if any(table.target_se is not None for table in tables):
+        message = (
+            "given standard errors of the loss are not used: a comparison reads all noise from residuals and pairs, as "
+            "if it were the same in every run; give weights where it is not"
+        )
+        found.append(Diagnostic("standard_errors_not_used", 0.0, message, "note"))
     if rows.pairs == 0:
         message = (
             f"fewer than {FEWEST} runs of {names[0]} and {names[1]} have one N, D and seed, so their noise does not "

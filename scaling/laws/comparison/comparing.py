@@ -44,6 +44,7 @@ def compare(
     level: float = 0.95,
     seed: int = 0,
     cost: costs.Cost | None = None,
+    cost_b: costs.Cost | None = None,
     starts: int = 64,
     drop_highest_loss: int = 0,
     method: str = "auto",
@@ -64,7 +65,8 @@ def compare(
       resamples: behind every interval.
       level: of every interval.
       seed: of starts, resamples and simulations.
-      cost: training FLOPs per token as a function of N, for both arms; each table's own, else 6 N.
+      cost: training FLOPs per token as a function of N; each table's own, else 6 N. Of both arms, unless `cost_b` is
+        arm b's.
       starts: starting points.
       drop_highest_loss: rows with the highest loss to leave out of each arm.
       method: of resampling: auto, noise or pairs (uncertainty.py).
@@ -78,7 +80,11 @@ def compare(
     # Targets are logarithms of the loss already, so the solver takes plain differences of them.
     goal = objectives.checked(objective, delta, "linear")
     called = _names(a, b) if names is None else names
-    tables = (read(a, columns, cost, drop_highest_loss, law), read(b, columns, cost, drop_highest_loss, law))
+    costs_of = (cost, cost if cost_b is None else cost_b)
+    tables = (
+        read(a, columns, costs_of[0], drop_highest_loss, law),
+        read(b, columns, costs_of[1], drop_highest_loss, law),
+    )
     pairs.same_conventions(tables, called)
     seeds = (pairs.seeds(a, columns, tables[0]), pairs.seeds(b, columns, tables[1]))
     rows = pairs.rows_of(tables, law, called, seeds, pair)

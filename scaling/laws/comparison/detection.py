@@ -1,8 +1,9 @@
 """How many more runs would detect a gain: by the delta method on the joint fit's information.
 
 ln G has standard error s with f degrees of freedom now, and s / sqrt(1 + k) with (1 + k) f after k times as many runs
-again: the same sizes, tokens, pairing and split between the arms, other seeds. A gain is detected where the interval of G leaves out 1, which has the probability
-that a noncentral t of noncentrality ln(gain) / (s / sqrt(1 + k)) lies beyond Student's quantile. No JAX.
+again: the same sizes, tokens, pairing and split between the arms, other seeds. A gain is detected where the interval of
+G leaves out 1: with the probability that a noncentral t of noncentrality ln(1 + gain) / (s / sqrt(1 + k)) lies beyond
+Student's quantile. No JAX.
 """
 
 from dataclasses import asdict, dataclass

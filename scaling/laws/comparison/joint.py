@@ -105,16 +105,13 @@ def fit(
     *,
     correlation: float | None = None,
     pins: Mapping[str, float] | None = None,
-    also: Floats | None = None,
 ) -> Joint:
-    """The best of all starts. Where `correlation` is None, a first fit without it measures it; `also` (n, parameters)
-    are further starts."""
+    """The best of all starts. Where `correlation` is None, a first fit without it measures it."""
     if correlation is None and rows.pairs:
         correlation = fit(rows, form, objective, starts, seed, correlation=0.0, pins=pins).noise.correlation
     rho = correlation or 0.0
     given = problem(rows, form, objective, rho, pins)
-    first = solver.default_starts(given, starts, seed)
-    solution = solver.solve(given, first if also is None else np.concatenate([first, also]))
+    solution = solver.solve(given, solver.default_starts(given, starts, seed))
     best = int(np.argmin(solution.objective))
     z, value = solution.z[best], float(solution.objective[best])
     if not np.isfinite(value):

@@ -39,7 +39,7 @@ def test_laws_import_neither_flax_nor_jax_until_they_fit() -> None:
 
 
 def test_help_fits_a_screen_and_shows_an_example() -> None:
-    for name in ("plan", "run", "status", "fit", "predict", "report", "schema"):
+    for name in ("plan", "run", "status", "fit", "predict", "select", "validate", "compare", "report", "schema"):
         answer = subprocess.run(
             [sys.executable, "-m", "scaling", name, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
         )

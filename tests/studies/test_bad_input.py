@@ -110,6 +110,13 @@ def test_the_sweep_may_change_and_what_changes_results_may_not(tiny: Tiny) -> No
         (["report", "."], "not a run directory"),
         (["fit", "nowhere.csv"], "nowhere.csv"),
         (["predict", "nowhere.json", "--flops", "1e9"], "nowhere.json does not exist"),
+        (["select", "nowhere.csv"], "nowhere.csv"),
+        (["validate", "nowhere.csv"], "nowhere.csv"),
+        (["compare", "nowhere.csv", "--at", "1e21"], "the following arguments are required: B"),
+        (["compare", "nowhere.csv", "elsewhere.csv", "--at", "1e21"], "nowhere.csv"),
+        (["fit", "nowhere.csv", "--pin", "E"], "--pin has 'E'; write NAME=VALUE"),
+        (["fit", "nowhere.csv", "--pin", "E=much"], "--pin E is 'much', not a number"),
+        (["fit", "nowhere.csv", "--form", "chinchila"], "did you mean 'chinchilla'?"),
         (["job", "nowhere.json"], "nowhere.json does not exist"),
     ],
 )

@@ -1,5 +1,6 @@
 """C = D x flops_per_token(N): 6 N, or a table of a family's real members, interpolated in logarithms. No JAX."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -49,11 +50,16 @@ def log_flops_per_token(cost: Mapping[str, Any], log_params: Floats) -> Floats:
     log_params = np.asarray(log_params, dtype=np.float64)
     if cost["rule"] == "6N":
         return np.log(6.0) + log_params
-    x, y = np.log(cost["params"]), np.log(cost["flops_per_token"])
-    if len(x) == 1:
-        return y[0] + log_params - x[0]
-    curve = PchipInterpolator(x, y)  # straight pieces would have corners, at which N* sticks
-    inside = curve(np.clip(log_params, x[0], x[-1]))
-    first, last = curve(x[[0, -1]], 1)
-    below, above = np.minimum(log_params - x[0], 0.0), np.maximum(log_params - x[-1], 0.0)
-    return inside + first * below + last * above
+    if len(cost["params"]) == 1:
+        return np.log(cost["flops_per_token"][0]) + log_params - np.log(cost["params"][0])
+    curve = _curve(tuple(cost["params"]), tuple(cost["flops_per_token"]))
+    first, last = float(curve.x[0]), float(curve.x[-1])
+    inside = curve(np.clip(log_params, first, last))
+    below, above = np.minimum(log_params - first, 0.0), np.maximum(log_params - last, 0.0)
+    return inside + curve(first, 1) * below + curve(last, 1) * above
+
+
+@functools.lru_cache(maxsize=64)
+def _curve(params: tuple[float, ...], flops_per_token: tuple[float, ...]) -> PchipInterpolator:
+    """ln of the cost in ln N, smooth: straight pieces would have corners, at which N* sticks."""
+    return PchipInterpolator(np.log(params), np.log(flops_per_token))

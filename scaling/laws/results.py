@@ -1,5 +1,6 @@
 """LawFit: a fitted law with its intervals, diagnostics and provenance. Reading and asking it needs no JAX."""
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -94,7 +95,7 @@ class LawFit:
         """Whether nothing speaks against trusting the fit."""
         return self.status == "ok"
 
-    @property
+    @functools.cached_property
     def law(self) -> LawForm:
         """The form itself, found by its name and options."""
         return form_named(self.form, self.options)

@@ -67,10 +67,12 @@ def validate(source: Path, forms: Sequence[str] | None, settings: Mapping[str, A
 
 def compare(a: Path, b: Path, settings: Mapping[str, Any], *, gain: float | None, as_json: bool) -> int:
     """Print whether arm `b` is better than arm `a`; with `gain`, how many more runs would detect it."""
-    (table_a, own, _), (table_b, _, _) = table_of(a), table_of(b)
+    (table_a, own, _), (table_b, other, _) = table_of(a), table_of(b)
     named = {} if table_a == a and table_b == b else {"names": (a.name, b.name)}
     if "cost" in own:
         named["cost"] = own["cost"]
+    if "cost" in other:
+        named["cost_b"] = other["cost"]
     found = laws.compare(table_a, table_b, **{**named, **settings})
     wanted = None if gain is None else laws.power(found, gain)
     if as_json:

@@ -214,7 +214,7 @@ def _fitted(cell: Cell, kept: Rows) -> Bowl:
 
 def _solved(cell: Cell, bowl: Bowl) -> Bowl:
     scale = np.sqrt(bowl.weight)
-    solver = np.linalg.pinv(bowl.design * scale[:, None], rcond=1e-10) * scale
+    solver: Floats = np.asarray(np.linalg.pinv(bowl.design * scale[:, None], rcond=1e-10) * scale, dtype=np.float64)
     return replace(bowl, solver=solver, coefficients=solver @ (cell.log_loss[bowl.rows] - bowl.cubes @ bowl.skew))
 
 
@@ -234,7 +234,7 @@ def _skewed(cells: Sequence[Cell], bowls: Sequence[Bowl]) -> list[Bowl]:
         gram += rest.T @ (rest * bowl.weight[:, None])
         pull += rest.T @ (bowl.weight * residual)
         squares += float(np.sum(bowl.weight * residual**2))
-    inverse = np.linalg.pinv(gram, rcond=1e-8, hermitian=True)
+    inverse: Floats = np.asarray(np.linalg.pinv(gram, rcond=1e-8, hermitian=True), dtype=np.float64)
     rank = int(np.linalg.matrix_rank(gram, hermitian=True, tol=1e-8 * max(np.trace(gram), 1e-300)))
     spare = sum(len(bowl.rows) - bowl.terms for bowl in bowls) - rank
     gain = float(pull @ inverse @ pull)

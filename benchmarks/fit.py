@@ -77,7 +77,7 @@ def main() -> None:
         print("PyPI chinchilla: not installed (pip install 'scaling[bench]')")
     print(f"\n{given.resamples:,} resamples of this engine: noise {ours['noise']:.2f} s, pairs {ours['pairs']:.2f} s")
     print(
-        f"SciPy's resample: one run from the optimum with ftol {TIGHT['ftol']:g} and gtol {TIGHT['gtol']:g}, which ends "
+        f"SciPy's resample: one run from the optimum with ftol {TIGHT['ftol']:g} and gtol {TIGHT['gtol']:g}, ending "
         f"above the engine's by a median of {scipys['excess']:.0e};\nwith its own settings "
         f"{1e3 * scipys['quick']:.1f} ms, {scipys['quick'] / ours['resample']:.0f} times the engine's, and "
         f"{scipys['quick_excess']:.0e} above it. The package has no resamples: each is a fit"

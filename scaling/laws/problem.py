@@ -66,8 +66,7 @@ class Problem:
     def fitted(self, z: Floats, rows: Rows = slice(None)) -> Floats:
         """(..., rows) the prediction at z (..., parameters), in the unit of the residuals."""
         inputs = {name: values[rows] for name, values in self.inputs.items()}
-        value = self.form.evaluate(self.natural(z[..., None, :]), inputs)
-        if self.objective.space == "linear":
-            return value
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.log(value)
+        # Far from any law that fits, a parameter may overflow: what it predicts is then not finite, which says it all.
+        with np.errstate(all="ignore"):
+            value = self.form.evaluate(self.natural(z[..., None, :]), inputs)
+            return value if self.objective.space == "linear" else np.log(value)

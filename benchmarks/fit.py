@@ -79,8 +79,8 @@ def main() -> None:
     print(
         f"SciPy's resample: one run from the optimum with ftol {TIGHT['ftol']:g} and gtol {TIGHT['gtol']:g}, ending "
         f"above the engine's by a median of {scipys['excess']:.0e};\nwith its own settings "
-        f"{1e3 * scipys['quick']:.1f} ms, {scipys['quick'] / ours['resample']:.0f} times the engine's, and "
-        f"{scipys['quick_excess']:.0e} above it. The package has no resamples: each is a fit"
+        f"{1e3 * scipys['quick']:.1f} ms, {scipys['quick'] / ours['resample']:.0f} times the engine's, and it ends "
+        f"{scipys['quick_excess']:.0e} above.\nThe package has no resamples: each is a fit"
     )
     cold(given)
     others = [one for one in (scipys, theirs) if one]

@@ -180,7 +180,8 @@ def read(
     if form is not None and form.space == "linear":
         signed.add(output)
     numbers = {name: _numbers(given, names[name], kept, name in signed) for name in numeric if name in names}
-    words = {name: [given[names[name]].to_list()[row] for row in kept] for name in LABELS if name in names}
+    labelled = {name: given[names[name]].to_list() for name in LABELS if name in names}
+    words = {name: [values[row] for row in kept] for name, values in labelled.items()}
     empty = np.array([])
     table = Table(
         params=numbers.get("params", empty),
@@ -302,7 +303,8 @@ def _own_cost(table: Table) -> Table:
     if np.all(np.abs(per_token / (6 * table.params) - 1) < SAME_COST):
         return table
     sizes, place = np.unique(table.params, return_inverse=True)
-    medians = np.array([np.median(per_token[place == index]) for index in range(len(sizes))])
+    by_size = np.split(per_token[np.argsort(place, kind="stable")], np.cumsum(np.bincount(place))[:-1])
+    medians = np.array([np.median(part) for part in by_size])
     if np.any(np.abs(per_token / medians[place] - 1) > SAME_COST) or np.any(np.diff(medians) <= 0):
         note = "flops / tokens is no function of params in this table; optimum uses 6 params"
         return replace(table, conventions=table.conventions | {"cost": note})

@@ -5,7 +5,7 @@ interval. The exact version, which fits the rows again, is `sensitivity.py`.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -98,8 +98,11 @@ def note(found: Sensitivity | None) -> tuple[Diagnostic, ...]:
 
 def _conditional(x: Floats, y: Floats, at: Floats) -> tuple[Floats, float]:
     """(E[y | x] at `at`, the part of the variance of y that it explains): a parabola in x by least squares."""
-    centre, spread = x.mean(), x.std()
-    curve = np.polyfit((x - centre) / spread, y, 2)
-    residual = y - np.polyval(curve, (x - centre) / spread)
-    shifts: Any = np.polyval(curve, (at - centre) / spread)
-    return shifts, 1 - float(np.var(residual) / np.var(y))
+    def powers(values: Floats) -> Floats:
+        away = (values - x.mean()) / x.std()
+        return np.stack([away**2, away, np.ones_like(away)], axis=1)
+
+    # Where nearly all resamples share one E the parabola is not determined, and the least one is as good as any.
+    curve = np.linalg.lstsq(powers(x), y, rcond=None)[0]
+    shifts: Floats = powers(np.asarray(at, dtype=np.float64)) @ curve
+    return shifts, 1 - float(np.var(y - powers(x) @ curve) / np.var(y))

@@ -1,5 +1,6 @@
 """From a table to a LawFit: all starts in one batched solve, then all resamples in another."""
 
+import functools
 import importlib
 import platform
 from collections.abc import Callable, Mapping, Sequence
@@ -105,9 +106,15 @@ def procedure_of(form: LawForm) -> Callable[[Table, LawForm, Settings], LawFit]:
     return found
 
 
+@functools.cache
+def _versions() -> tuple[tuple[str, str], ...]:
+    # Reading a package's metadata takes 7 ms, as long as a small fit.
+    return tuple((name, metadata.version(name)) for name in ("jax", "numpy", "scipy"))
+
+
 def versions() -> dict[str, str]:
     """Of Python and of the packages that computed the fit."""
-    return {"python": platform.python_version()} | {name: metadata.version(name) for name in ("jax", "numpy", "scipy")}
+    return {"python": platform.python_version(), **dict(_versions())}
 
 
 def problem_of(rows: Table, form: LawForm, settings: Settings) -> solver.Problem:
@@ -131,6 +138,11 @@ def fit_form(rows: Table, form: LawForm, settings: Settings) -> LawFit:
             f"form {form.name} has no finite value on these rows from any of {settings.starts} starts; "
             "look for a column in the wrong unit"
         )
+    given = uncertainty.errors(problem, rows.target_se)
+    if given is not None:
+        problem, solution = uncertainty.reweighted(problem, solution, rows.cluster, given)
+        best = int(np.argmin(solution.objective))
+        z, value = solution.z[best], float(solution.objective[best])
     share = float(np.mean(solution.objective <= value * (1 + SAME_OPTIMUM) + 1e-18))
     params = {name: float(values) for name, values in problem.natural(z).items()}
     clusters = len(np.unique(rows.cluster))
@@ -138,8 +150,10 @@ def fit_form(rows: Table, form: LawForm, settings: Settings) -> LawFit:
     found += findings.of_solution(problem, z, params, share)
     found += findings.of_optima(problem, solution.z, solution.objective)
     again = uncertainty.resample(
-        problem, z, rows.cluster, max(settings.resamples, 1), settings.seed + 1, settings.method
+        problem, z, rows.cluster, max(settings.resamples, 1), settings.seed + 1, settings.method, given
     )
+    if settings.resamples:
+        found += uncertainty.findings(problem, z, again, rows.cluster)
     samples = _samples(problem, again) if settings.resamples else {}
     between = {
         name: intervals.interval(np.asarray(samples[name]), params[name], settings.level)

@@ -8,7 +8,6 @@ import pytest
 
 from scaling import laws
 from tests.laws import planted
-from tests.laws.coverage import CELLS, coverage, one
 
 QUICK = {"resamples": 200, "starts": 32}
 
@@ -127,14 +126,6 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say(percent: float) -> 
             )
         )
     assert np.all(np.mean(held, axis=0) >= 0.75), "24 studies at 95%: 18 or fewer has a chance of 1e-4"
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("name", ["quickstart", "heavy tails", "7 sizes, 4 budgets, 2 replicated"])
-def test_coverage(name: str) -> None:
-    cell = next(cell for cell in CELLS if cell.name == name)
-    for quantity, share in coverage([one(cell, seed) for seed in range(400)]).items():
-        assert 0.90 <= share <= 0.99, (quantity, share)
 
 
 def test_the_data_rich_edge_keeps_the_most_tokens_of_each_size() -> None:

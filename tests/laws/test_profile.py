@@ -2,6 +2,8 @@
 
 import functools
 import json
+import re
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -183,7 +185,6 @@ def test_a_profile_is_plain_data() -> None:
     assert again["minima"][0]["objective"] == pytest.approx(found.objective.min())
 
 
-@pytest.mark.full
 def test_the_published_valley_of_repetitions_is_flat() -> None:
     """Muennighoff et al. print R_D* 15.39, one local optimum; 12 to 200 cost about 0.3% of the objective."""
     rows = pl.read_csv(planted.published("muennighoff", "runs_fitted.csv"))
@@ -200,3 +201,11 @@ def test_the_published_valley_of_repetitions_is_flat() -> None:
     assert found.objective[inside].max() < found.objective.min() * 1.006
     assert found.interval.low < 15.39 < found.interval.high
     assert found.interval.high > 200
+
+
+def test_the_page_s_example_runs() -> None:
+    page = Path(__file__).parents[2] / "docs" / "uncertainty.md"
+    blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, str(page), "exec"), {})

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.special import fdtri
 
 from scaling.laws.forms import Floats
+from scaling.laws.values import Diagnostic
 
 SHARES = np.linspace(0.0, 0.95, 20)
 """Shares of the variance that rows of one trajectory have in common."""
@@ -218,6 +219,14 @@ def simulate(
     if variance is not None:
         size = np.hypot(size, np.sqrt(variance))
     return shared + generator.standard_normal((len(common), len(weight))) * size
+
+
+def errors_not_used(standard_error: Floats | None, instead: str) -> list[Diagnostic]:
+    """That a procedure reads all noise from the rows, where the table gives standard errors (rows,)."""
+    if standard_error is None:
+        return []
+    message = f"given standard errors are not used: {instead}; give weights where noise differs between rows"
+    return [Diagnostic("standard_errors_not_used", float(np.median(standard_error)), message, "note")]
 
 
 def summary(noise: Noise, trajectories: int) -> dict[str, Any]:

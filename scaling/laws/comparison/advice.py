@@ -10,6 +10,7 @@ from scaling.laws.comparison.pairs import FEWEST, Rows
 from scaling.laws.comparison.results import NEVER, NullTest
 from scaling.laws.errors import LawError
 from scaling.laws.forms import LawForm
+from scaling.laws.noise import errors_not_used
 from scaling.laws.objective import Objective
 from scaling.laws.results import LawFit
 from scaling.laws.table import Table
@@ -47,12 +48,8 @@ def of_design(
             "form alone; train both arms at some of the same budgets"
         )
         found.append(Diagnostic("arms_do_not_overlap", float(low / high), message))
-    if any(table.target_se is not None for table in tables):
-        message = (
-            "given standard errors of the loss are not used: a comparison reads all noise from residuals and pairs, as "
-            "if it were the same in every run; give weights where it is not"
-        )
-        found.append(Diagnostic("standard_errors_not_used", 0.0, message, "note"))
+    given = next((table.target_se for table in tables if table.target_se is not None), None)
+    found += errors_not_used(given, "noise is read from residuals and pairs, the same in every run")
     if rows.pairs == 0:
         message = (
             f"fewer than {FEWEST} runs of {names[0]} and {names[1]} have one N, D and seed, so their noise does not "

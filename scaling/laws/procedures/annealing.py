@@ -65,6 +65,7 @@ def fit(rows: Table, form: LawForm, settings: Settings) -> LawFit:
     found += findings.of_solution(replace(problem, pins={PLACE: float(z[-1])}), z, params, share)
     found += findings.of_intervals(form, params, between) + _of_momentum(momentum, wide, between)
     found += _of_residuals(problem.target - problem.fitted(z), curves)
+    found += noises.errors_not_used(rows.target_se, "noise is read from the residuals of the curves")
     forward, annealed = curves.sums(momentum)
     return law_fit(
         replace(curves.rows, extra=curves.rows.extra | {FORWARD: forward, ANNEALED: annealed}),

@@ -17,6 +17,7 @@ from scaling.laws.errors import LawError
 from scaling.laws.fitting import Settings, law_fit
 from scaling.laws.forms import Floats, LawForm
 from scaling.laws.forms.frontier import LINES, REFERENCE
+from scaling.laws.noise import errors_not_used
 from scaling.laws.objective import Objective
 from scaling.laws.prediction import RUN_NOISE
 from scaling.laws.procedures.training_curves import Curves, curves_of
@@ -83,7 +84,8 @@ def fit(rows: Table, form: LawForm, settings: Settings) -> LawFit:
         },
         value=float(np.sum(residual**2)),
         starts={"total": 1, "share_at_optimum": 1.0},
-        diagnostics=_findings(curves, whole, used, lost),
+        diagnostics=_findings(curves, whole, used, lost)
+        + errors_not_used(rows.target_se, "the envelope takes each curve as it is, and trajectories are resampled"),
         noise={
             "between_seeds": None,
             "seed_degrees_of_freedom": 0,

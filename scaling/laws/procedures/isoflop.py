@@ -29,6 +29,8 @@ LEAST_SQUARES = Objective("least_squares", 1.0, "log")
 SIZES = 3
 """Different sizes that a parabola needs."""
 FEW_BUDGETS = 4
+ROUNDS = 3
+"""Fits until the weights that the run-to-run variance makes of given standard errors have settled."""
 FARTHEST = np.log(4.0)
 """A minimum is believed within this factor of its budget's sizes: one that is almost flat would put it anywhere."""
 
@@ -45,14 +47,18 @@ def fit(rows: Table, form: LawForm, settings: Settings) -> LawFit:
             f"(of {len(groups)} budgets)"
         )
     log_c = np.array([np.mean(np.log(inputs["flops"][group])) for group in used])
-    shapes = [_basis(log_n[group], rows.weight[group]) for group in used]
-    curves = np.stack([shape @ log_l[group] for shape, group in zip(shapes, used, strict=True)])
     centres = np.array([log_n[group].mean() for group in used])
+    shapes, curves, measured = _fitted(rows, used, centres, rows.weight)
+    variance = _variance(rows)
+    if variance is not None:
+        for _ in range(ROUNDS):
+            weight = rows.weight * measured.weights(variance)
+            shapes, curves, measured = _fitted(rows, used, centres, weight, variance)
     minima = _minima(curves, centres, log_c, rows)
     if np.isfinite(minima["N"]).sum() < 2:
         raise LawError("fewer than 2 budgets have a parabola that opens upwards: there is no optimum to follow")
     params = _lines(minima, log_c) | {REFERENCE: float(np.exp(log_c.mean()))}
-    measured, samples = _resampled(rows, used, curves, centres, log_c, shapes, settings.resamples, settings.seed)
+    samples = _resampled(rows, used, curves, centres, log_c, shapes, measured, settings.resamples, settings.seed)
     between = {
         name: intervals.interval(np.asarray(samples[name]), params[name], settings.level)
         for name in params
@@ -64,15 +70,15 @@ def fit(rows: Table, form: LawForm, settings: Settings) -> LawFit:
         )
         for index, (group, curve, centre) in enumerate(zip(used, curves, centres, strict=True))
     ]
-    fitted = np.concatenate([_parabola(c, log_n[g] - m) for c, g, m in zip(curves, used, centres, strict=True)])
     order = np.concatenate(used)
+    residual = log_l[order] - _curve(rows, used, curves, centres)
     return law_fit(
         rows,
         form,
         replace(settings, objective=LEAST_SQUARES, pins={REFERENCE: params[REFERENCE]}),
         params=params,
         intervals=between,
-        value=float(np.sum(rows.weight[order] * (log_l[order] - fitted) ** 2)),
+        value=float(np.sum(rows.weight[order] * residual**2)),
         starts={"total": 1, "share_at_optimum": 1.0},
         diagnostics=_findings(details, len(groups) - len(used)),
         noise=noises.summary(measured, len(np.unique(rows.cluster[order]))) | {"resampling": "noise"},
@@ -139,6 +145,42 @@ def _lines(minima: dict[str, Floats], log_c: Floats) -> dict[str, Any]:
     return {name: float(value) if value.ndim == 0 else value for name, value in params.items()}
 
 
+def _fitted(
+    rows: Table, used: list[np.ndarray[Any, Any]], centres: Floats, weight: Floats, variance: Floats | None = None
+) -> tuple[list[Floats], Floats, noises.Noise]:
+    """(what takes ln L to coefficients, the coefficients (budgets, 3), the noise about the parabolas)."""
+    log_n, log_l = np.log(rows.params), np.log(rows.target)
+    shapes = [_basis(log_n[group], weight[group]) for group in used]
+    curves = np.stack([shape @ log_l[group] for shape, group in zip(shapes, used, strict=True)])
+    order = np.concatenate(used)
+    jacobian = np.zeros((len(order), 3 * len(used)))
+    for index, (span, group) in enumerate(zip(_spans(used), used, strict=True)):
+        x = log_n[group] - centres[index]
+        jacobian[span, 3 * index : 3 * index + 3] = np.stack([x**2, x, np.ones_like(x)], axis=1)
+    residual = log_l[order] - _curve(rows, used, curves, centres)
+    cells = np.log(np.stack([rows.params[order], rows.flops[order]], axis=1))
+    given = None if variance is None else variance[order]
+    measured = noises.estimate(residual, jacobian, rows.cluster[order], rows.weight[order], cells, given)
+    return shapes, curves, measured
+
+
+def _variance(rows: Table) -> Floats | None:
+    """Of ln L by measurement, where the table gives it."""
+    return None if rows.target_se is None else (rows.target_se / rows.target) ** 2
+
+
+def _curve(rows: Table, used: list[np.ndarray[Any, Any]], curves: Floats, centres: Floats) -> Floats:
+    """ln L of the parabolas at the runs, budget after budget."""
+    log_n = np.log(rows.params)
+    return np.concatenate([_parabola(c, log_n[g] - m) for c, g, m in zip(curves, used, centres, strict=True)])
+
+
+def _spans(used: list[np.ndarray[Any, Any]]) -> list[slice]:
+    """Where each budget's runs lie once they are put one after another."""
+    ends = np.cumsum([len(group) for group in used])
+    return [slice(end - len(group), end) for end, group in zip(ends, used, strict=True)]
+
+
 def _resampled(
     rows: Table,
     used: list[np.ndarray[Any, Any]],
@@ -146,30 +188,24 @@ def _resampled(
     centres: Floats,
     log_c: Floats,
     shapes: list[Floats],
+    measured: noises.Noise,
     count: int,
     seed: int,
-) -> tuple[noises.Noise, dict[str, tuple[float, ...]]]:
-    order = np.concatenate(used)
-    log_n, log_l = np.log(rows.params), np.log(rows.target)
-    fitted = np.concatenate([_parabola(c, log_n[g] - m) for c, g, m in zip(curves, used, centres, strict=True)])
-    jacobian = np.zeros((len(order), 3 * len(used)))
-    ends = np.cumsum([len(group) for group in used])
-    spans = [slice(end - len(group), end) for end, group in zip(ends, used, strict=True)]
-    for index, (span, group) in enumerate(zip(spans, used, strict=True)):
-        x = log_n[group] - centres[index]
-        jacobian[span, 3 * index : 3 * index + 3] = np.stack([x**2, x, np.ones_like(x)], axis=1)
-    cells = np.log(np.stack([rows.params[order], rows.flops[order]], axis=1))
-    measured = noises.estimate(log_l[order] - fitted, jacobian, rows.cluster[order], rows.weight[order], cells)
+) -> dict[str, tuple[float, ...]]:
     if count == 0:
-        return measured, {}
+        return {}
+    order = np.concatenate(used)
     generator = np.random.default_rng(seed + 1)
     common, row = measured.draw(count, generator)
-    drawn = fitted + noises.simulate(rows.cluster[order], rows.weight[order], common, row, generator)
-    refitted = np.stack([drawn[:, span] @ shape.T for span, shape in zip(spans, shapes, strict=True)], axis=1)
+    variance = _variance(rows)
+    given = None if variance is None else variance[order]
+    noise = noises.simulate(rows.cluster[order], rows.weight[order], common, row, generator, given)
+    drawn = _curve(rows, used, curves, centres) + noise
+    refitted = np.stack([drawn[:, span] @ shape.T for span, shape in zip(_spans(used), shapes, strict=True)], axis=1)
     lines = _lines(_minima(refitted, centres, log_c, rows), log_c)
     good = np.isfinite(lines["N_exponent"])
-    kept = {name: values[good] for name, values in lines.items()} | {RUN_NOISE: np.hypot(common, row)[good]}
-    return measured, rounded_samples(kept)
+    new = np.hypot(np.hypot(common, row), measured.evaluation)
+    return rounded_samples({name: values[good] for name, values in lines.items()} | {RUN_NOISE: new[good]})
 
 
 def _detail(

@@ -161,3 +161,12 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
         fit = laws.fit(training_curves(SIZES, common=0.003, seed=seed), "envelope", resamples=200)
         held.append((EXPONENT in fit.exponents()["params"], planted.best_size(3e12) in fit.optimum(flops=3e12).params))
     assert np.all(np.mean(held, axis=0) >= 0.85), np.mean(held, axis=0)
+
+
+def test_given_errors_are_not_used_and_the_fit_says_so() -> None:
+    table = training_curves(SIZES)
+    table["loss_se"] = 0.001 * np.asarray(table["loss"])
+    unnamed, named = (laws.fit(table, "envelope", columns=c, resamples=0) for c in ({}, {"loss_se": "loss_se"}))
+    assert named.params == unnamed.params
+    assert "standard_errors_not_used" in codes(named)
+    assert "standard_errors_not_used" not in codes(unnamed)

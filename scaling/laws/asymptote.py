@@ -98,6 +98,7 @@ def note(found: Sensitivity | None) -> tuple[Diagnostic, ...]:
 
 def _conditional(x: Floats, y: Floats, at: Floats) -> tuple[Floats, float]:
     """(E[y | x] at `at`, the part of the variance of y that it explains): a parabola in x by least squares."""
+
     def powers(values: Floats) -> Floats:
         away = (values - x.mean()) / x.std()
         return np.stack([away**2, away, np.ones_like(away)], axis=1)

@@ -85,7 +85,9 @@ def plot(
     from scaling.laws import table
 
     given = _held(fit, held or {})
-    runs = None if rows is None else table.read(rows, columns, fit.cost, 0, fit.law)
+    # Named only where it is another: then a table of D and C alone still tells N.
+    cost = None if fit.cost["rule"] == "6N" else fit.cost
+    runs = None if rows is None else table.read(rows, columns, cost, 0, fit.law)
     panels = 2 if fit.has_optimum else len(fit.law.inputs)
     # A law of the frontier alone says nothing of a single run.
     with_residuals = runs is not None and fit.law.frontier is None
@@ -320,8 +322,12 @@ def _round_ticks(axes: "Axes", which: Literal["x", "y"], values: Floats, name: s
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_minor_formatter(ticker.NullFormatter())
     axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: _tick(value, name)))
-    if high / low < NARROW:
-        ticks = ticker.MaxNLocator(8, steps=[1, 2, 5, 10]).tick_values(low, high)
+    if name == "flops" and NARROW / 3 < high / low < NARROW:
+        # Labels of FLOPs are wide: evenly spaced in the logarithm they do not lie on each other.
+        axis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0), numticks=7))
+    elif high / low < NARROW:
+        bins = 3 if name == "flops" else 8
+        ticks = ticker.MaxNLocator(bins, steps=[1, 2, 5, 10]).tick_values(low, high)
         axis.set_major_locator(ticker.FixedLocator([float(tick) for tick in ticks if low <= tick <= high]))
         axis.set_minor_locator(ticker.NullLocator())
     else:

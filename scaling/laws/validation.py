@@ -211,7 +211,7 @@ def _findings(
     if narrow:
         names = ", ".join(f"{one.label} ({one.coverage:.0%})" for one in narrow)
         message = (
-            f"prediction intervals hold fewer than {TOO_FEW_HELD:.0%} of the held-out runs under {names}: the runs bend "
+            f"prediction intervals hold under {TOO_FEW_HELD:.0%} of the held-out runs with {names}: the runs bend "
             "away from these forms beyond what was fitted, and the noise below cannot show that. Answer with the "
             "mixture of select, whose intervals carry how far its forms erred when they were held out"
         )

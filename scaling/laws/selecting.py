@@ -136,7 +136,7 @@ def _fitted(
         misfits={one.label: _misfit(one, fits[one.label], tables[one.label]) for one in final if one.label in fits},
         asymptote=asymptote,
         at_E=at_E,
-        diagnostics=_findings(final, fits[chosen], chosen if few else None, cuts[0]),
+        diagnostics=(*tables[chosen].findings, *_findings(final, fits[chosen], chosen if few else None, cuts[0])),
     )
 
 

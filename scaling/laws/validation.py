@@ -183,7 +183,7 @@ def validate(
         scores=tuple(sorted(scores, key=lambda one: np.inf if one.error is None else one.error)),
         outcomes=outcomes,
         chosen=tuple(None if one is None else one.chosen for one in selections),
-        diagnostics=_findings(cuts, scores, selections),
+        diagnostics=(*rows.findings, *_findings(cuts, scores, selections)),
         sha256=rows.sha256,
     )
 

@@ -11,6 +11,23 @@ class Part(BaseModel):
     )
 
 
+Optimizer = Literal["adamw", "muon", "lion", "schedule_free"]
+RuleName = Literal["standard", "mup", "completep"]
+
+
+class Parameterization(Part):
+    """How the numbers of a model differ from those of the reference model, where the ratios are 1."""
+
+    rule: RuleName = "standard"
+    """standard (one rate for all), muP (Yang 2022) or CompleteP (Dey 2025)."""
+    width_ratio: Annotated[float, Field(gt=0)] = 1.0
+    """width / reference width."""
+    depth_ratio: Annotated[float, Field(gt=0)] = 1.0
+    """layers / layers at the reference width."""
+    head_ratio: Annotated[float, Field(gt=0)] = 1.0
+    """Size of one head / its size at the reference width."""
+
+
 class ModelConfig(Part):
     """One decoder-only transformer."""
 
@@ -38,6 +55,8 @@ class ModelConfig(Part):
     """The output head is the transpose of the token embedding."""
     layer_loop: Literal["auto", "scan", "unroll"] = "auto"
     """Scan keeps compile time flat in depth; unrolled is faster when shallow. auto scans above 6 layers."""
+    parameterization: Parameterization = Parameterization()
+    """The rule of its initial scales, rates and multipliers, and where it stands from the reference model."""
 
     @model_validator(mode="after")
     def _divisible(self) -> "ModelConfig":
@@ -122,10 +141,13 @@ class TrainingConfig(Part):
 
     reference_width: Annotated[int, Field(ge=1)] = 64
     """The width at which the learning rate and batch size below were tuned."""
+    parameterization: RuleName = "standard"
+    """How initial scales, rates and multipliers follow width and depth: standard, mup or completep."""
     learning_rate: Annotated[float, Field(gt=0)] = 3e-3
     """Peak learning rate at the reference width."""
-    learning_rate_exponent: float = -0.5
-    """rate(width) = learning_rate x (width / reference_width)^learning_rate_exponent."""
+    learning_rate_exponent: float | None = None
+    """rate(width) = learning_rate x (width / reference_width)^exponent: -0.5 unless given under the standard
+    parameterisation, 0 under mup and completep, whose own multipliers follow the width."""
     batch_tokens: Annotated[int, Field(ge=1)] = 1024
     """Tokens an optimiser step at the reference width; rounded to whole sequences."""
     batch_exponent: float = 0.0
@@ -136,14 +158,20 @@ class TrainingConfig(Part):
     """Share of a horizon that its decay takes."""
     decay_shape: Literal["linear", "1-sqrt"] = "1-sqrt"
     """The decay's form, from the peak rate to zero."""
+    optimizer: Optimizer = "adamw"
+    """adamw, muon (matrices orthogonalised, AdamW for the rest), lion, or schedule_free (AdamW, averaged)."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.1
     """Decoupled weight decay of matrices, times the learning rate."""
+    independent_weight_decay: bool = False
+    """The decay is weight_decay times the schedule alone, whatever the peak rate (Wortsman 2023)."""
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """AdamW's first-moment decay."""
+    """First-moment decay; schedule_free's interpolation."""
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.99
-    """AdamW's second-moment decay."""
+    """Second-moment decay; of Lion's momentum."""
     epsilon: Annotated[float, Field(gt=0)] = 1e-8
-    """AdamW's epsilon."""
+    """Adam's epsilon."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.95
+    """Muon's momentum."""
     gradient_clip: Annotated[float, Field(gt=0)] = 1.0
     """Largest global norm of the gradient."""
     minimum_steps: Annotated[int, Field(ge=1)] = 300

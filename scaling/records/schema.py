@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from scaling.config import AccountingConfig, ModelConfig, Part
+from scaling.config import AccountingConfig, ModelConfig, Optimizer, Part
 from scaling.records.atomic import content_hash
 
 SCHEMA = 1
@@ -30,13 +30,16 @@ class Recipe(Part):
     """One trajectory's resolved training settings: everything that can change its trunk."""
 
     learning_rate: float
+    optimizer: Optimizer = "adamw"
     sequences: int
     """Sequences a batch."""
     warmup_tokens: int
     weight_decay: float
+    independent_weight_decay: bool = False
     beta1: float
     beta2: float
     epsilon: float
+    momentum: float = 0.95
     gradient_clip: float
     divergence_factor: float
     seed: int
@@ -100,6 +103,11 @@ class Trajectory(Part):
     def id(self) -> str:
         """A readable slug and a hash of the identity."""
         return f"w{self.model.width}-l{self.model.layers}-s{self.recipe.seed}-{content_hash(self.identity)[:10]}"
+
+    @property
+    def shape(self) -> tuple[ModelConfig, Optimizer]:
+        """Trajectories of one shape share one compiled program."""
+        return self.model, self.recipe.optimizer
 
     @property
     def batch_tokens(self) -> int:

@@ -41,8 +41,9 @@ def run(job: Job) -> None:
     """
     _configure(job.settings.compilation_cache)
     tokens = load(job.settings.tokens_dir)
-    model = job.trajectories[0].model
-    compiled = program(model)
+    first = job.trajectories[0]
+    model = first.model
+    compiled = program(model, first.recipe.optimizer)
     sequences = max(1, EVALUATION_TOKENS // model.sequence_length)
     held_out = EvaluationBatches(tokens.validation, tokens.validation_documents, sequences, model.sequence_length)
     for trajectory in job.trajectories:
@@ -69,7 +70,7 @@ def _task(
     )
 
     def commit(horizon: Horizon, state: TrainState) -> None:
-        score = evaluate(compiled, state.params, held_out)
+        score = evaluate(compiled, compiled.evaluated(state), held_out)
         tail = float(state.tail_loss) / tail_steps(horizon)
         row = observe(trajectory, horizon, tokens, score.mean, score.standard_error, tail)
         commit_horizon(directory, trajectory, horizon, row)
@@ -84,7 +85,7 @@ def _refuse_mismatch(job: Job, trajectory: Trajectory, tokens: Tokens) -> None:
             f"{trajectory.id} trains on tokens {trajectory.data.fingerprint[:12]}, but {job.settings.tokens_dir} "
             f"holds {tokens.record.fingerprint[:12]}; start the study again"
         )
-    if trajectory.model != first.model:
+    if trajectory.shape != first.shape:
         raise JobError(f"{trajectory.id} has another shape than {first.id}; make it a job of its own")
 
 

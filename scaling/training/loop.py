@@ -15,10 +15,11 @@ import jax
 import numpy as np
 
 from scaling.data import TrainingBatches
+from scaling.models import multipliers
 from scaling.records import Horizon, JobSettings, Trajectory, TrajectoryDirectory, pretty_json
 from scaling.training.checkpoints import TRUNK, Checkpoints
 from scaling.training.metrics import MetricsFile
-from scaling.training.optimizers import AdamW
+from scaling.training.optimizers import Settings
 from scaling.training.schedules import NEVER, wsd
 from scaling.training.state import TrainState
 from scaling.training.step import Hyper, Program
@@ -54,7 +55,7 @@ def train(task: Task) -> None:
     left = [horizon for horizon in task.trajectory.horizons if not task.directory.horizon(horizon).exists()]
     if not left or task.directory.diverged.exists():
         return
-    initial = task.program.initialise(task.trajectory.recipe.seed)
+    initial = task.program.initialise(task.trajectory.recipe.seed, task.trajectory.recipe.beta1)
     checkpoints = Checkpoints(task.directory.checkpoints, initial)
     left.sort(key=lambda horizon: horizon.fork_step)
     state = checkpoints.restore(TRUNK, at_most=left[0].fork_step) or initial
@@ -150,7 +151,16 @@ def hyper_parameters(trajectory: Trajectory, horizon: Horizon | None) -> Hyper:
     recipe = trajectory.recipe
     return Hyper(
         schedule=wsd(recipe, trajectory.batch_tokens, horizon),
-        optimizer=AdamW(recipe.beta1, recipe.beta2, recipe.epsilon, recipe.weight_decay, recipe.gradient_clip),
+        optimizer=Settings(
+            beta1=recipe.beta1,
+            beta2=recipe.beta2,
+            epsilon=recipe.epsilon,
+            momentum=recipe.momentum,
+            weight_decay=recipe.weight_decay,
+            peak=recipe.learning_rate if recipe.independent_weight_decay else 0.0,
+            gradient_clip=recipe.gradient_clip,
+        ),
+        scales=multipliers(trajectory.model),
         tail_start=NEVER if horizon is None else float(horizon.steps - tail_steps(horizon)),
     )
 

@@ -12,6 +12,7 @@ class Part(BaseModel):
 
 
 Optimizer = Literal["adamw", "muon", "lion", "schedule_free"]
+Schedule = Literal["wsd", "cosine", "linear", "constant"]
 RuleName = Literal["standard", "mup", "completep"]
 
 
@@ -137,7 +138,7 @@ class FamilyConfig(Part):
 
 
 class TrainingConfig(Part):
-    """How a model of any width is trained: WSD trunk, a decay branched off at each horizon."""
+    """How a model of any width is trained."""
 
     reference_width: Annotated[int, Field(ge=1)] = 64
     """The width at which the learning rate and batch size below were tuned."""
@@ -154,10 +155,15 @@ class TrainingConfig(Part):
     """batch(width) = batch_tokens x (width / reference_width)^batch_exponent. Never depends on the final D."""
     warmup_tokens: Annotated[int, Field(ge=0)] = 16_384
     """Tokens of linear warm-up: at most a tenth of a trajectory's shortest horizon."""
+    schedule: Schedule = "wsd"
+    """wsd: one trunk at the peak rate, a decay branched off at each horizon. cosine, linear: one run for each horizon,
+    whose rate falls from the warm-up on. constant: one trunk, measured at each horizon as it is."""
     decay_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """Share of a horizon that its decay takes."""
+    """Share of a horizon that wsd's decay takes."""
     decay_shape: Literal["linear", "1-sqrt"] = "1-sqrt"
-    """The decay's form, from the peak rate to zero."""
+    """The form of wsd's decay."""
+    final_rate: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Where the rate ends, as a share of the peak; 0.1 in Hoffmann 2022."""
     optimizer: Optimizer = "adamw"
     """adamw, muon (matrices orthogonalised, AdamW for the rest), lion, or schedule_free (AdamW, averaged)."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.1
@@ -177,11 +183,25 @@ class TrainingConfig(Part):
     minimum_steps: Annotated[int, Field(ge=1)] = 300
     """A horizon of fewer optimiser steps is refused: such cells bend the fit."""
     minimum_decay_steps: Annotated[int, Field(ge=1)] = 50
-    """A decay of fewer optimiser steps is refused."""
+    """Of wsd: a decay of fewer optimiser steps is refused."""
     steps_per_dispatch: Annotated[int, Field(ge=1)] = 64
     """Optimiser steps that one call of the compiled program takes. Does not change results."""
     divergence_factor: Annotated[float, Field(gt=1)] = 1.5
     """A training loss above this multiple of ln(vocabulary), or NaN, ends a trajectory as diverged."""
+
+    @model_validator(mode="after")
+    def _agree(self) -> "TrainingConfig":
+        if self.optimizer == "schedule_free" and self.schedule != "constant":
+            raise ValueError(
+                f"schedule is {self.schedule}, but optimizer schedule_free averages in place of a decay; "
+                "use schedule constant, or another optimizer"
+            )
+        if self.learning_rate_exponent and self.parameterization != "standard":
+            raise ValueError(
+                f"learning_rate_exponent is {self.learning_rate_exponent}, but parameterization "
+                f"{self.parameterization} follows the width by itself; leave it out, or use parameterization standard"
+            )
+        return self
 
 
 class CheckpointConfig(Part):

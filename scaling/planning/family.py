@@ -68,7 +68,7 @@ def _parameterization(study: Study, width: int, layers: int) -> Parameterization
     )
 
 
-def recipe_of(model: ModelConfig, training: TrainingConfig, seed: int) -> Recipe:
+def recipe_of(model: ModelConfig, training: TrainingConfig, seed: int, total_steps: int | None = None) -> Recipe:
     """The training settings of `model`: with s = width / reference_width,
 
     learning_rate(width) = learning_rate x s^learning_rate_exponent    before the parameterisation's multipliers
@@ -83,6 +83,9 @@ def recipe_of(model: ModelConfig, training: TrainingConfig, seed: int) -> Recipe
         learning_rate=training.learning_rate * scale**exponent,
         sequences=max(1, round(batch_tokens / model.sequence_length)),
         warmup_tokens=training.warmup_tokens,
+        schedule=training.schedule,
+        total_steps=total_steps,
+        final_rate=training.final_rate,
         optimizer=training.optimizer,
         weight_decay=training.weight_decay,
         independent_weight_decay=training.independent_weight_decay,

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from scaling.config import AccountingConfig, ModelConfig, Optimizer, Part
+from scaling.config import AccountingConfig, ModelConfig, Optimizer, Part, Schedule
 from scaling.records.atomic import content_hash
 
 SCHEMA = 1
@@ -34,6 +34,10 @@ class Recipe(Part):
     sequences: int
     """Sequences a batch."""
     warmup_tokens: int
+    schedule: Schedule = "wsd"
+    total_steps: int | None = None
+    """Of a schedule that falls over the whole run; None where the trunk does not know how long it will be."""
+    final_rate: float = 0.0
     weight_decay: float
     independent_weight_decay: bool = False
     beta1: float
@@ -54,7 +58,7 @@ class Horizon(Part):
     steps: int
     """Optimiser steps up to D."""
     decay_steps: int
-    """The last steps of those, in which the rate falls to zero."""
+    """The last steps of those, branched off the trunk, in which its rate falls; 0 under other schedules than wsd."""
     decay_shape: Literal["linear", "1-sqrt"]
     budget: float
     """The nominal budget in FLOPs that this horizon belongs to."""
@@ -63,6 +67,11 @@ class Horizon(Part):
     def fork_step(self) -> int:
         """Steps of the trunk before the decay branches off."""
         return self.steps - self.decay_steps
+
+    @property
+    def tail_steps(self) -> int:
+        """The last steps, over which the training loss is averaged: a tenth of the decay, else a fiftieth of all."""
+        return max(1, self.decay_steps // 10 if self.decay_steps else self.steps // 50)
 
     @property
     def name(self) -> str:

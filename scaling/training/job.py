@@ -20,7 +20,7 @@ from scaling.records import (
     provenance,
 )
 from scaling.training.evaluation import bits_per_byte, evaluate
-from scaling.training.loop import Task, tail_steps, train
+from scaling.training.loop import Task, train
 from scaling.training.state import TrainState
 from scaling.training.step import Program, program
 
@@ -71,7 +71,7 @@ def _task(
 
     def commit(horizon: Horizon, state: TrainState) -> None:
         score = evaluate(compiled, compiled.evaluated(state), held_out)
-        tail = float(state.tail_loss) / tail_steps(horizon)
+        tail = float(state.tail_loss) / horizon.tail_steps
         row = observe(trajectory, horizon, tokens, score.mean, score.standard_error, tail)
         commit_horizon(directory, trajectory, horizon, row)
 

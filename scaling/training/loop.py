@@ -20,7 +20,7 @@ from scaling.records import Horizon, JobSettings, Trajectory, TrajectoryDirector
 from scaling.training.checkpoints import TRUNK, Checkpoints
 from scaling.training.metrics import MetricsFile
 from scaling.training.optimizers import Settings
-from scaling.training.schedules import NEVER, wsd
+from scaling.training.schedules import NEVER, schedule
 from scaling.training.state import TrainState
 from scaling.training.step import Hyper, Program
 
@@ -63,7 +63,7 @@ def train(task: Task) -> None:
         run = _Run(task, checkpoints, metrics)
         try:
             for horizon in left:
-                state = run.advance(TRUNK, state, horizon.fork_step, None)
+                state = run.advance(TRUNK, state, horizon.fork_step, horizon)
                 checkpoints.save(TRUNK, state)
                 run.anneal(state, horizon)
                 run.tidy(horizon)
@@ -82,7 +82,9 @@ class _Run:
         self.limit = task.trajectory.recipe.divergence_factor * float(np.log(task.trajectory.model.vocabulary))
 
     def anneal(self, fork: TrainState, horizon: Horizon) -> None:
-        """Decay from a fork of the trunk, which stays usable; evaluate; commit."""
+        """Decay from a fork of the trunk, which stays usable, if there is a decay; evaluate; commit."""
+        if not horizon.decay_steps:
+            return self.task.commit(horizon, fork)
         state = self.checkpoints.restore(horizon.name, at_most=horizon.steps)
         if state is None:
             state = self.task.program.fork(fork)
@@ -95,10 +97,13 @@ class _Run:
         if self.task.settings.keep_forks == "last":
             self.checkpoints.keep(TRUNK, {horizon.fork_step})
 
-    def advance(self, branch: str, state: TrainState, until: int, horizon: Horizon | None) -> TrainState:
-        """Train up to step `until`. Losses are read one dispatch late, so that the device never waits for the host."""
+    def advance(self, branch: str, state: TrainState, until: int, horizon: Horizon) -> TrainState:
+        """Train up to step `until` on the way to `horizon`.
+
+        Losses are read one dispatch late, so that the device never waits for the host.
+        """
         trajectory, most = self.task.trajectory, self.task.settings.steps_per_dispatch
-        hyper = hyper_parameters(trajectory, horizon)
+        hyper = hyper_parameters(trajectory, horizon, trunk=branch == TRUNK)
         step, pending = int(state.step), None
         while step < until:
             count = min(most - step % most, until - step)
@@ -146,11 +151,12 @@ class _Run:
         self.metrics.write(line)
 
 
-def hyper_parameters(trajectory: Trajectory, horizon: Horizon | None) -> Hyper:
-    """The traced numbers of a trajectory's trunk (`horizon` is None) or of one of its decays."""
+def hyper_parameters(trajectory: Trajectory, horizon: Horizon, trunk: bool) -> Hyper:
+    """The traced numbers on the way to `horizon`, along the trunk or through its decay."""
+    measured = not trunk or not horizon.decay_steps
     recipe = trajectory.recipe
     return Hyper(
-        schedule=wsd(recipe, trajectory.batch_tokens, horizon),
+        schedule=schedule(recipe, trajectory.batch_tokens, None if trunk else horizon),
         optimizer=Settings(
             beta1=recipe.beta1,
             beta2=recipe.beta2,
@@ -161,10 +167,5 @@ def hyper_parameters(trajectory: Trajectory, horizon: Horizon | None) -> Hyper:
             gradient_clip=recipe.gradient_clip,
         ),
         scales=multipliers(trajectory.model),
-        tail_start=NEVER if horizon is None else float(horizon.steps - tail_steps(horizon)),
+        tail_start=float(horizon.steps - horizon.tail_steps) if measured else NEVER,
     )
-
-
-def tail_steps(horizon: Horizon) -> int:
-    """The decay's last tenth, over which the training loss is averaged."""
-    return max(1, horizon.decay_steps // 10)

@@ -24,7 +24,7 @@ class TrainState(NamedTuple):
     step: jax.Array
     """int32: optimiser steps taken."""
     tail_loss: jax.Array
-    """float32: sum of the training losses of the decay's last tenth."""
+    """float32: sum of the training losses of the last steps before a horizon."""
 
 
 class Architecture(NamedTuple):

@@ -15,18 +15,18 @@ import optax
 from scaling.config import ModelConfig, Optimizer
 from scaling.models import Forward, Multipliers, next_token_losses
 from scaling.training.optimizers import Settings, evaluated, optimizer
-from scaling.training.schedules import Wsd, learning_rate
+from scaling.training.schedules import Schedule, learning_rate
 from scaling.training.state import Architecture, Params, TrainState, architecture, initial_state
 
 
 class Hyper(NamedTuple):
     """Traced scalars of one run."""
 
-    schedule: Wsd
+    schedule: Schedule
     optimizer: Settings
     scales: Multipliers
     tail_start: jax.Array | float
-    """Steps from this one on count in tail_loss."""
+    """Step from which on the losses are summed in tail_loss."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,8 @@ def train_step(
         gradients, state.optimizer, state.params
     )
     params = optax.apply_updates(state.params, updates)
-    tail_loss = state.tail_loss + jnp.where(state.step >= hyper.tail_start, loss, 0.0)
+    before = jnp.where(state.step == hyper.tail_start, 0.0, state.tail_loss)
+    tail_loss = before + jnp.where(state.step >= hyper.tail_start, loss, 0.0)
     return TrainState(params, moments, state.step + 1, tail_loss), loss
 
 

@@ -14,7 +14,7 @@ from scaling.config import ModelConfig, Optimizer, Parameterization
 from scaling.models.parameterization import ONE, RULES, Powers, Rule, multipliers
 from scaling.training.coordinate_check import Scales, coordinates, growth
 from scaling.training.optimizers import Settings
-from scaling.training.schedules import NEVER, Wsd
+from scaling.training.schedules import NEVER, Schedule
 from scaling.training.step import Hyper
 
 WIDTHS, DEPTHS, VOCABULARY = (32, 96, 256), (2, 4, 8), 64
@@ -88,7 +88,7 @@ def slopes(regime: Regime, rule: str, table: Rule, axis: str) -> tuple[Scales, S
     found = []
     for one in models:
         settings = Settings(0.9, 0.95, regime.epsilon, 0.95, regime.weight_decay, 0.0, NEVER_CLIP)
-        hyper = Hyper(Wsd(regime.rate, 1.0, NEVER, 1.0, 1.0), settings, multipliers(one, table), NEVER)
+        hyper = Hyper(Schedule(regime.rate, 1.0, NEVER, 1.0, 1.0), settings, multipliers(one, table), NEVER)
         # All rules and tables share the programs of the plain shape.
         plain = one.model_copy(update={"parameterization": Parameterization()})
         found.append(coordinates(plain, regime.kind, hyper, batches(regime), regime.seeds))

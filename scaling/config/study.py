@@ -290,6 +290,19 @@ class CheckConfig(Part):
     """Seeds of the check, trained side by side."""
 
 
+class MeshConfig(Part):
+    """How many devices each axis of the mesh takes; their product is the number of devices of a job."""
+
+    population: Annotated[int, Field(ge=1)] = 1
+    """Trajectories side by side."""
+    data: Annotated[int, Field(ge=1)] = 1
+    """Parts of a batch, with whole parameters on each device."""
+    fsdp: Annotated[int, Field(ge=1)] = 1
+    """Parts of a batch and of every parameter."""
+    tensor: Annotated[int, Field(ge=1)] = 1
+    """Parts of heads, hidden features and vocabulary."""
+
+
 class EngineConfig(Part):
     """What runs the jobs. Never part of a trajectory's identity."""
 
@@ -301,6 +314,8 @@ class EngineConfig(Part):
     """Speed of one process, for the plan's expected time before anything was measured."""
     compilation_cache: str | None = "~/.cache/scaling/compiled"
     """Folder of JAX's persistent compilation cache; null turns it off."""
+    mesh: MeshConfig = MeshConfig()
+    """How a job's devices are laid out. Changes results in the last digits only."""
     retries: Annotated[int, Field(ge=0)] = 2
     """How often a job that crashed is started again in one run."""
 

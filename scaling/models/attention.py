@@ -10,6 +10,7 @@ from flax import nnx
 from scaling.config import ModelConfig
 from scaling.models.layers import RMSNorm, rotate
 from scaling.models.parameterization import Declaration, declare
+from scaling.models.sharding import mark
 
 
 class Attention(nnx.Module):
@@ -58,4 +59,5 @@ class Attention(nnx.Module):
 
     def _split(self, x_BTX: jax.Array) -> jax.Array:
         batch, tokens, _ = x_BTX.shape
-        return x_BTX.reshape(batch, tokens, -1, self.head_width).transpose(0, 2, 1, 3)
+        x_BHTK = x_BTX.reshape(batch, tokens, -1, self.head_width).transpose(0, 2, 1, 3)
+        return mark(x_BHTK, "batch", "heads", None, None)

@@ -11,6 +11,7 @@ from flax import nnx
 
 from scaling.config import ModelConfig
 from scaling.models.parameterization import Declaration, Role, declare
+from scaling.models.sharding import mark
 
 NORM_EPSILON = 1e-6
 ROTARY_BASE = 10_000.0
@@ -60,7 +61,7 @@ class FeedForward(nnx.Module):
         self.activation = activations[config.feed_forward]
 
     def __call__(self, x_BTW: jax.Array) -> jax.Array:
-        up_BTF = x_BTW @ self.up[...]
+        up_BTF = mark(x_BTW @ self.up[...], "batch", None, "ffn")
         if self.gate is None:
             return self.activation(up_BTF) @ self.down[...]
         return (self.activation(x_BTW @ self.gate[...]) * up_BTF) @ self.down[...]

@@ -11,6 +11,7 @@ from scaling.config import ModelConfig
 from scaling.models.attention import Attention
 from scaling.models.layers import FeedForward, RMSNorm
 from scaling.models.parameterization import Declaration, Forward, declare, multipliers
+from scaling.models.sharding import mark
 
 
 class Block(nnx.Module):
@@ -24,7 +25,8 @@ class Block(nnx.Module):
 
     def __call__(self, x_BTW: jax.Array, forward: Forward) -> jax.Array:
         x_BTW = x_BTW + forward.residual * self.attention(self.attention_norm(x_BTW), forward.attention)
-        return x_BTW + forward.residual * self.feed_forward(self.feed_forward_norm(x_BTW))
+        x_BTW = x_BTW + forward.residual * self.feed_forward(self.feed_forward_norm(x_BTW))
+        return mark(x_BTW, "batch", None, None)
 
 
 class Transformer(nnx.Module):
@@ -56,7 +58,9 @@ class Transformer(nnx.Module):
 
     def __call__(self, tokens_BT: jax.Array, forward: Forward | None = None) -> jax.Array:
         forward = multipliers(self.config).forward if forward is None else forward
-        x_BTW = self.embedding[...][tokens_BT]
+        # Gathered before it is looked up: a lookup in a table whose rows are split would have to be moved whole.
+        table_VW = mark(self.embedding[...], "vocabulary", None)
+        x_BTW = mark(table_VW[tokens_BT], "batch", None, None)
         if self.position is not None:
             x_BTW = x_BTW + self.position[...][: tokens_BT.shape[1]]
         if isinstance(self.blocks, Block):
@@ -65,8 +69,8 @@ class Transformer(nnx.Module):
         else:
             for block in self.blocks:
                 x_BTW = block(x_BTW, forward)
-        head_WV = self.embedding[...].T if self.head is None else self.head[...]
-        return forward.output * (self.norm(x_BTW) @ head_WV)
+        head_WV = table_VW.T if self.head is None else self.head[...]
+        return mark(forward.output * (self.norm(x_BTW) @ head_WV), "batch", None, "vocabulary")
 
 
 def next_token_losses(model: Transformer, tokens_BT: jax.Array, forward: Forward | None = None) -> jax.Array:

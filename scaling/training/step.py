@@ -6,14 +6,17 @@ trajectories of one shape share one compiled program, and a dispatch of fewer th
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from scaling.config import ModelConfig, Optimizer
 from scaling.models import Forward, Multipliers, next_token_losses
+from scaling.training.mesh import constrained, laid_out_as, state_shardings
 from scaling.training.optimizers import Settings, evaluated, optimizer
 from scaling.training.schedules import Schedule, learning_rate
 from scaling.training.state import Architecture, Params, TrainState, architecture, initial_state
@@ -46,19 +49,56 @@ class Program:
     """A copy that survives donation of the original, with tail_loss back at 0."""
 
 
-def program(config: ModelConfig, kind: Optimizer = "adamw") -> Program:
-    """The functions of `config` trained by `kind`."""
+def program(config: ModelConfig, kind: Optimizer = "adamw", mesh: Mesh | None = None) -> Program:
+    """The functions of `config` trained by `kind`, on one device or laid out over `mesh`."""
     model = architecture(config)
     forward = model.multipliers.forward
+
+    def initialise(seed: jax.Array, beta1: jax.Array | float = 0.9) -> TrainState:
+        return initial_state(model, kind, seed, beta1)
+
+    def train(*given: Any) -> tuple[TrainState, jax.Array]:
+        return train_steps(model, kind, *given)
+
+    def losses(params: Params, tokens: jax.Array) -> jax.Array:
+        return next_token_losses(model.build(params), tokens.astype(jnp.int32), forward)
+
+    def fork(state: TrainState) -> TrainState:
+        return jax.tree.map(jnp.copy, state)._replace(tail_loss=jnp.float32(0))
+
+    def at(state: TrainState) -> Params:
+        return evaluated(kind, state.optimizer, state.params)
+
+    if mesh is None:
+        return Program(
+            model=model,
+            initialise=jax.jit(initialise),
+            train=jax.jit(train, donate_argnums=0),
+            losses=jax.jit(losses),
+            evaluated=jax.jit(at),
+            fork=jax.jit(fork),
+        )
+    state = state_shardings(jax.eval_shape(initialise, 0), model.declared, mesh)
+    whole = NamedSharding(mesh, PartitionSpec())
+    sequences = ("data", "fsdp")
+    batches = NamedSharding(mesh, PartitionSpec(None, sequences))
+    placing = partial(constrained, mesh)
     return Program(
         model=model,
-        initialise=jax.jit(lambda seed, beta1=0.9: initial_state(model, kind, seed, beta1)),
-        train=jax.jit(lambda *arguments: train_steps(model, kind, *arguments), donate_argnums=0),
-        losses=jax.jit(
-            lambda params, tokens: next_token_losses(model.build(params), tokens.astype(jnp.int32), forward)
+        initialise=jax.jit(initialise, out_shardings=state),
+        train=jax.jit(
+            laid_out_as(placing, train),
+            in_shardings=(state, batches, None, None),
+            out_shardings=(state, whole),
+            donate_argnums=0,
         ),
-        evaluated=jax.jit(lambda state: evaluated(kind, state.optimizer, state.params)),
-        fork=jax.jit(lambda state: jax.tree.map(jnp.copy, state)._replace(tail_loss=jnp.float32(0))),
+        losses=jax.jit(
+            laid_out_as(placing, losses),
+            in_shardings=(state.params, NamedSharding(mesh, PartitionSpec(sequences))),
+            out_shardings=whole,
+        ),
+        evaluated=jax.jit(at, in_shardings=(state,), out_shardings=state.params),
+        fork=jax.jit(fork, in_shardings=(state,), out_shardings=state),
     )
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from scaling.config import AccountingConfig, ModelConfig, Optimizer, Part, Schedule
+from scaling.config import AccountingConfig, MeshConfig, ModelConfig, Optimizer, Part, Schedule
 from scaling.records.atomic import content_hash
 
 SCHEMA = 1
@@ -135,7 +135,7 @@ class Trajectory(Part):
 
 
 class JobSettings(Part):
-    """How a job runs; nothing here may change a result."""
+    """How a job runs; nothing here may change a result, but the mesh in its last digits."""
 
     run_dir: str
     tokens_dir: str
@@ -143,6 +143,7 @@ class JobSettings(Part):
     checkpoint_seconds: float
     keep_forks: Literal["last", "all"]
     compilation_cache: str | None
+    mesh: MeshConfig = MeshConfig()
 
 
 class Job(Part):

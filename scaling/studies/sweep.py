@@ -30,4 +30,5 @@ def settings_of(study: Study, directory: RunDirectory) -> JobSettings:
         checkpoint_seconds=study.checkpoints.every_seconds,
         keep_forks=study.checkpoints.keep_forks,
         compilation_cache=None if cache is None else str(Path(cache).expanduser()),
+        mesh=study.engine.mesh,
     )

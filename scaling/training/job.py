@@ -21,6 +21,7 @@ from scaling.records import (
 )
 from scaling.training.evaluation import bits_per_byte, evaluate
 from scaling.training.loop import Task, train
+from scaling.training.mesh import check_model, mesh_of
 from scaling.training.state import TrainState
 from scaling.training.step import Program, program
 
@@ -43,8 +44,11 @@ def run(job: Job) -> None:
     tokens = load(job.settings.tokens_dir)
     first = job.trajectories[0]
     model = first.model
-    compiled = program(model, first.recipe.optimizer)
-    sequences = max(1, EVALUATION_TOKENS // model.sequence_length)
+    for trajectory in job.trajectories:
+        check_model(job.settings.mesh, trajectory.model, trajectory.recipe.sequences)
+    compiled = program(model, first.recipe.optimizer, mesh_of(job.settings.mesh))
+    parts = job.settings.mesh.data * job.settings.mesh.fsdp
+    sequences = parts * max(1, EVALUATION_TOKENS // (model.sequence_length * parts))
     held_out = EvaluationBatches(tokens.validation, tokens.validation_documents, sequences, model.sequence_length)
     for trajectory in job.trajectories:
         _refuse_mismatch(job, trajectory, tokens)

@@ -53,6 +53,11 @@ def make_mesh(given: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
     return jax.make_mesh(shape, AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=devices)
 
 
+def mesh_of(given: MeshConfig) -> Mesh | None:
+    """The mesh of a job; None where it has one device, for which nothing need be placed."""
+    return None if given == MeshConfig() else make_mesh(given)
+
+
 def check_model(given: MeshConfig, model: ModelConfig, sequences: int) -> None:
     """StudyError where the mesh cannot hold the model's heads or split its batch."""
     for name, count in (("heads", model.heads), ("kv_heads", model.kv_heads)):

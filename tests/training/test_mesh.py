@@ -4,14 +4,20 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
 import pytest
 
 from scaling.config import MeshConfig, StudyError
+from scaling.data import Tokens
+from scaling.records import Job, RunDirectory
 from scaling.training.mesh import check_model, make_mesh
 from scaling.training.state import architecture
+from tests.conftest import MODEL as SMALL
+from tests.conftest import trajectory_of
 from tests.training.eight_devices import MESHES, MODEL
 
 LAYER = max(MODEL.width * 2 * MODEL.ffn_width // 2, MODEL.vocabulary * MODEL.width)
@@ -61,3 +67,32 @@ def test_a_mesh_that_does_not_fit_is_refused_by_name() -> None:
         check_model(MeshConfig(tensor=8), MODEL, 8)
     with pytest.raises(StudyError, match=r"does not divide the batch of 6 sequences"):
         check_model(MeshConfig(data=2, fsdp=2), MODEL, 6)
+
+
+def on_devices(count: int, job: Job, folder: Path) -> None:
+    """The job in a process of its own, on `count` simulated devices."""
+    path = folder / f"{job.name}-{count}.json"
+    path.write_text(job.model_dump_json())
+    environment = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={count}", "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-m", "scaling", "job", str(path)]
+    said = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stderr[-2000:]
+
+
+def test_a_trajectory_goes_on_where_it_was_left_on_another_mesh(
+    job_of: Callable[..., Job], tokens: Tokens, tmp_path: Path
+) -> None:
+    model = SMALL.model_copy(update={"kv_heads": 2})
+    short, long = trajectory_of(tokens, 30, model=model), trajectory_of(tokens, 30, 60, model=model)
+    losses = {}
+    for name, first, second in (
+        ("one", MeshConfig(), MeshConfig()),
+        ("split", MeshConfig(fsdp=2, tensor=2), MeshConfig(data=2)),
+    ):
+        folder = tmp_path / name
+        for trajectory, mesh in ((short, first), (long, second)):
+            job = job_of(trajectory, run_dir=str(folder), mesh=mesh)
+            on_devices(mesh.data * mesh.fsdp * mesh.tensor, job, tmp_path)
+        losses[name] = [row.loss for row in RunDirectory(folder).trajectory(long.id).observations()]
+    assert losses["split"] == pytest.approx(losses["one"], abs=1e-5)
+    assert len(losses["one"]) == 2

@@ -23,7 +23,9 @@ def verb(*arguments: str) -> str:
     return f"import scaling.cli\ntry:\n    scaling.cli.main({list(arguments)!r})\nexcept SystemExit:\n    pass"
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("plan", QUICKSTART), ("run", "--help"), ("status", ".")])
+@pytest.mark.parametrize(
+    "arguments", [("--help",), ("plan", QUICKSTART), ("run", "--help"), ("status", "."), ("forms",)]
+)
 def test_verbs_that_train_nothing_import_no_jax(arguments: tuple[str, ...]) -> None:
     found = imported(verb(*arguments))
     assert "scaling" in found
@@ -39,7 +41,20 @@ def test_laws_import_neither_flax_nor_jax_until_they_fit() -> None:
 
 
 def test_help_fits_a_screen_and_shows_an_example() -> None:
-    for name in ("plan", "run", "status", "fit", "predict", "select", "validate", "compare", "report", "schema"):
+    for name in (
+        "plan",
+        "run",
+        "status",
+        "fit",
+        "predict",
+        "select",
+        "validate",
+        "compare",
+        "profile",
+        "forms",
+        "report",
+        "schema",
+    ):
         answer = subprocess.run(
             [sys.executable, "-m", "scaling", name, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
         )

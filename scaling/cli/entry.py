@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from scaling import __version__
-from scaling.cli import laws, studies
+from scaling.cli import asking, fitting, judging, studies
 from scaling.config import StudyError
 from scaling.laws import LawError
 from scaling.records import RecordError, is_disk_full
@@ -21,11 +21,13 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "plan": studies.plan,
     "run": studies.run,
     "status": studies.status,
-    "fit": laws.fit,
-    "predict": laws.predict,
-    "select": laws.select,
-    "validate": laws.validate,
-    "compare": laws.compare,
+    "fit": fitting.fit,
+    "predict": asking.predict,
+    "profile": fitting.profile,
+    "select": judging.select,
+    "validate": judging.validate,
+    "compare": judging.compare,
+    "forms": fitting.forms,
     "report": studies.report,
     "schema": studies.schema,
     "job": studies.job,
@@ -37,11 +39,13 @@ A laboratory for scaling laws: plan, train, fit and predict, with honest interva
   scaling plan STUDY       what would run, and for how long; writes nothing
   scaling run STUDY        train the sweep, fit the laws, check the prediction, write the report
   scaling status DIR       how far a run is
-  scaling fit DIR|TABLE    fit a law to a run, or to any table of runs
-  scaling predict LAW      what a fitted law says at a size or a budget
+  scaling fit DIR|TABLE    fit a law to a run, to any table of runs, or to a raw sweep
+  scaling predict LAW      what a fitted law says: a size, a budget, a loss, a model to serve; a figure
+  scaling profile TABLE    what the runs say of one parameter alone
   scaling select TABLE     choose a form without seeing larger runs; answer with all that do well
   scaling validate TABLE   hold out the largest runs: which form foretells them?
   scaling compare A B      is B better than A, by how much compute, how sure?
+  scaling forms [NAME]     the laws that can be fitted, or all about one
   scaling report DIR       write a run's report again
   scaling schema           the study's JSON schema, for editors
 

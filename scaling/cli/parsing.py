@@ -77,3 +77,14 @@ def numbers(given: list[str], option: str, example: str) -> dict[str, float]:
             raise StudyError(f"{option} {name} is {text}; give a finite number")
         found[name] = value
     return found
+
+
+def positive(text: str) -> float:
+    """An option's value above 0, as argparse reads it."""
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number; write one as 1e22 or 0.5") from None
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number; write one as 1e22 or 0.5")
+    return value

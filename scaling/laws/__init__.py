@@ -60,6 +60,7 @@ __all__ = [
     "fit",
     "load",
     "number",
+    "off_optimum",
     "power",
     "read",
     "schedule_curve",
@@ -78,6 +79,7 @@ _HOMES = {
     "selection": ("Selection",),
     "sweeps": ("best_over",),
     "table": ("Table", "data_rich_edge", "read"),
+    "tuned": ("off_optimum",),
     "validation": ("Validation", "validate"),
     "values": (
         "Allocation",

@@ -21,8 +21,15 @@ APART = 2.0
 """Factor between equally good values from which they are different answers."""
 LEAST = 1e-3
 """Values below it count as it."""
+SMALLEST, LARGEST = 1e-150, 1e150
+"""Values beyond them count as these: a scale far from the data may lie anywhere."""
 FIXED_RATIO = 0.1
 """Spread (standard deviation) of ln(D/N) about its trend in ln N below which alpha and beta are one number."""
+
+
+def finite(values: Floats) -> Floats:
+    """Parameters within LARGEST of 0: what is measured far from the data may overflow there."""
+    return np.clip(values, -LARGEST, LARGEST)
 
 
 def of_solution(problem: "Problem", z: Floats, params: Mapping[str, float], share: float) -> list[Diagnostic]:
@@ -63,13 +70,16 @@ def of_optima(problem: "Problem", z: Floats, objective: Floats) -> list[Diagnost
     found = []
     for parameter in problem.form.parameters:
         if parameter.name in problem.free and _is_told_by_ratio(parameter):
-            low, high = float(np.min(ends[parameter.name])), float(np.max(ends[parameter.name]))
-            if high > APART * max(low, 1e-300):
+            low, high = (
+                float(one) for one in finite(np.array([ends[parameter.name].min(), ends[parameter.name].max()]))
+            )
+            if high > APART * max(low, SMALLEST):
+                worse = np.max(objective[near]) / max(best, 1e-300) - 1
                 message = (
                     f"the fit is as good with {parameter.name} at {low:.3g} as at {high:.3g} (objectives within "
-                    f"{np.max(objective[near]) / best - 1:.1%} of the best): no value of it is the right one"
+                    f"{worse:.1%} of the best): no value of it is the right one"
                 )
-                found.append(Diagnostic("several_optima", high / low, message))
+                found.append(Diagnostic("several_optima", high / max(low, SMALLEST), message))
     return found
 
 
@@ -84,7 +94,7 @@ def of_design(form: LawForm, problem: "Problem", clusters: int) -> list[Diagnost
     inputs, target, free = problem.inputs, problem.target, len(problem.free)
     rows = len(target)
     distinct = len(np.unique(np.round(np.stack(list(inputs.values()), axis=1), 6), axis=0))
-    if distinct < free:
+    if distinct < free or rows <= free:
         message = f"{distinct} different runs for {free} free parameters: any law fits; train more, or pin parameters"
         found.append(Diagnostic("too_few_runs", distinct, message, "error"))
     elif rows < free + 3:
@@ -103,6 +113,13 @@ def of_design(form: LawForm, problem: "Problem", clusters: int) -> list[Diagnost
             )
             found.append(Diagnostic("tokens_follow_params", spread, message, "error"))
             return found
+    ratio = float(np.std(inputs["tokens_per_param"])) if "tokens_per_param" in inputs else np.inf
+    if ratio < FIXED_RATIO:
+        message = (
+            f"D / N is next to the same in all runs (its logarithm scatters {ratio:.2g}): what size and what data are "
+            "worth cannot be told apart. Train some sizes on fewer and on more tokens"
+        )
+        found.append(Diagnostic("tokens_follow_params", ratio, message, "error"))
     design = np.stack([np.ones(rows), *inputs.values()], axis=1)
     slopes = np.linalg.lstsq(design, target, rcond=None)[0][1:]
     for name, slope in zip(inputs, slopes, strict=True):

@@ -4,13 +4,13 @@ import functools
 import importlib
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from typing import Any
 
 import numpy as np
 
-from scaling.laws import costs, intervals, solver, uncertainty
+from scaling.laws import costs, influence, intervals, outliers, solver, uncertainty
 from scaling.laws import diagnostics as findings
 from scaling.laws import noise as noises
 from scaling.laws import objective as objectives
@@ -94,9 +94,8 @@ def fit(
     law = form_named(form, options)
     settings = _settings(law, pin, tie, objective, delta, space, resamples, level, seed, starts, method)
     rows = read(table, columns, cost, drop_highest_loss, law)
-    if law.procedure:
-        return procedure_of(law)(rows, law, settings)
-    return fit_form(rows, law, settings)
+    found = procedure_of(law)(rows, law, settings) if law.procedure else fit_form(rows, law, settings)
+    return replace(found, diagnostics=(*rows.findings, *found.diagnostics))
 
 
 def procedure_of(form: LawForm) -> Callable[[Table, LawForm, Settings], LawFit]:
@@ -130,7 +129,8 @@ def problem_of(rows: Table, form: LawForm, settings: Settings) -> solver.Problem
 def fit_form(rows: Table, form: LawForm, settings: Settings) -> LawFit:
     """`form` fitted to `rows` by one solve from every start."""
     problem = problem_of(rows, form, settings)
-    solution = solver.solve(problem, solver.default_starts(problem, settings.starts, settings.seed))
+    starts = solver.default_starts(problem, settings.starts, settings.seed)
+    solution = solver.solve(problem, starts)
     best = int(np.argmin(solution.objective))
     z, value = solution.z[best], float(solution.objective[best])
     if not np.isfinite(value):
@@ -144,11 +144,13 @@ def fit_form(rows: Table, form: LawForm, settings: Settings) -> LawFit:
         best = int(np.argmin(solution.objective))
         z, value = solution.z[best], float(solution.objective[best])
     share = float(np.mean(solution.objective <= value * (1 + SAME_OPTIMUM) + 1e-18))
-    params = {name: float(values) for name, values in problem.natural(z).items()}
+    params = {name: float(findings.finite(values)) for name, values in problem.natural(z).items()}
     clusters = len(np.unique(rows.cluster))
     found = findings.of_design(form, problem, clusters)
     found += findings.of_solution(problem, z, params, share)
+    found += influence.of_fit(problem, z, starts)
     found += findings.of_optima(problem, solution.z, solution.objective)
+    found += outliers.of_fit(problem, z, rows.labels)
     again = uncertainty.resample(
         problem, z, rows.cluster, max(settings.resamples, 1), settings.seed + 1, settings.method, given
     )
@@ -222,7 +224,7 @@ def law_fit(
 
 def _samples(problem: solver.Problem, again: uncertainty.Resamples) -> dict[str, tuple[float, ...]]:
     held = {*problem.pins}
-    natural: dict[str, Floats] = {name: v for name, v in problem.natural(again.z).items() if name not in held}
+    natural: dict[str, Floats] = {n: findings.finite(v) for n, v in problem.natural(again.z).items() if n not in held}
     return rounded_samples(natural | {RUN_NOISE: again.run_noise})
 
 

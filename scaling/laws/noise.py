@@ -165,8 +165,13 @@ def _restricted(
     shrink = ratio / (1 + ratio * size)
 
     def inner(a: Floats, b: Floats) -> Floats:
-        sums_a = np.stack([np.bincount(place, weights=z * column, minlength=clusters) for column in a.T])
-        sums_b = np.stack([np.bincount(place, weights=z * column, minlength=clusters) for column in b.T])
+        # A law that depends on nothing has no columns.
+        sums_a, sums_b = (
+            np.array([np.bincount(place, weights=z * column, minlength=clusters) for column in side.T]).reshape(
+                side.shape[1], clusters
+            )
+            for side in (a, b)
+        )
         return a.T @ b - (sums_a * shrink) @ sums_b.T
 
     y = r[:, None]

@@ -6,16 +6,17 @@ the output along each input, the others held. With a table also its rows and the
 
 import textwrap
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scaling.laws import allocation, asymptote, intervals, prediction
+from scaling.laws import asymptote, prediction
+from scaling.laws.curves import BEYOND, Line, along, frontier
 from scaling.laws.errors import LawError, nearest
 from scaling.laws.forms import Floats
 from scaling.laws.forms.inputs import symbol
-from scaling.laws.surface import PLANE, Surface, typical
+from scaling.laws.surface import PLANE, typical
+from scaling.laws.ticks import round_ticks, words
 from scaling.laws.values import count, number
 
 if TYPE_CHECKING:
@@ -25,13 +26,6 @@ if TYPE_CHECKING:
     from scaling.laws.results import LawFit
     from scaling.laws.table import Table
 
-COUNTED = (*PLANE, "unique_tokens")
-"""Inputs whose ticks are written as 1B or 30k."""
-BEYOND = 100.0
-"""How far past the fitted range a curve is drawn, where the output must fall along it."""
-POINTS = 41
-NARROW = 12.0
-"""Below this factor from end to end a logarithmic axis has evenly spaced round ticks."""
 BLUE, GREEN, RED, INK, GREY = "#0072b2", "#00795c", "#c8501e", "#1b1b1f", "#6d727a"
 STYLE: dict[Any, Any] = {
     "font.size": 9.0,
@@ -48,23 +42,6 @@ STYLE: dict[Any, Any] = {
     "legend.edgecolor": "none",
     "legend.framealpha": 0.75,
 }
-WORDS = {
-    "params": "parameters N",
-    "tokens": "tokens D",
-    "flops": "training compute C (FLOPs)",
-    "tokens_per_param": "tokens per parameter D/N",
-    "unique_tokens": "unique tokens U",
-}
-
-
-@dataclass(frozen=True)
-class Line:
-    """A quantity along x and its band, which is the line itself where the fit has no resamples: arrays (points,)."""
-
-    x: Floats
-    y: Floats
-    low: Floats
-    high: Floats
 
 
 def plot(
@@ -85,7 +62,9 @@ def plot(
     from scaling.laws import table
 
     given = _held(fit, held or {})
-    runs = None if rows is None else table.read(rows, columns, fit.cost, 0, fit.law)
+    # Named only where it is another: then a table of D and C alone still tells N.
+    cost = None if fit.cost["rule"] == "6N" else fit.cost
+    runs = None if rows is None else table.read(rows, columns, cost, 0, fit.law)
     panels = 2 if fit.has_optimum else len(fit.law.inputs)
     # A law of the frontier alone says nothing of a single run.
     with_residuals = runs is not None and fit.law.frontier is None
@@ -111,45 +90,6 @@ def plot(
             _residuals(fit, figure, axes[panels], runs)
         figure.suptitle(_title(fit, given, 52 * across), fontsize=9.5, x=0.008, ha="left", color=INK)
     return figure
-
-
-def frontier(fit: "LawFit", held: Mapping[str, float]) -> dict[str, Line]:
-    """The loss, N* and D* along C."""
-    surface = Surface.of(fit, held)
-    low, high = surface.budgets()
-    grid = np.linspace(low, high + np.log(BEYOND), POINTS)
-    found = surface.best(fit.params, grid)
-    values = {"loss": found.loss, "params": np.exp(found.log_params), "tokens": np.exp(found.log_tokens)}
-    if not fit.samples:
-        return {name: Line(np.exp(grid), value, value, value) for name, value in values.items()}
-    drawn = allocation.draws(fit)
-    every = [surface.best(drawn, log_c) for log_c in grid]
-    sampled = {
-        "loss": np.stack([best.loss for best in every], axis=1),
-        "params": np.exp(np.stack([best.log_params for best in every], axis=1)),
-        "tokens": np.exp(np.stack([best.log_tokens for best in every], axis=1)),
-    }
-    return {name: _banded(fit, np.exp(grid), value, sampled[name]) for name, value in values.items()}
-
-
-def along(fit: "LawFit", name: str, held: Mapping[str, float]) -> Line:
-    """The output along the input `name`, the others held or in the middle of what was fitted."""
-    low, high = fit.ranges[name]
-    if name in fit.law.linear_inputs:
-        grid = np.linspace(low, high, POINTS)
-    else:
-        grid = np.geomspace(low, high * (BEYOND if name in (*PLANE, *fit.law.falling) else 1.0), POINTS)
-    point = typical(fit, {other: value for other, value in held.items() if other != name} | {name: grid})
-    values = prediction.output(fit, point)
-    if not fit.samples:
-        return Line(grid, values, values, values)
-    return _banded(fit, grid, values, prediction.output(fit, point, prediction.resampled(fit)))
-
-
-def _banded(fit: "LawFit", x: Floats, y: Floats, sampled: Floats) -> Line:
-    usable = sampled[np.all(np.isfinite(sampled), axis=1)]
-    low, high = intervals.band(usable, y, fit.level) if len(usable) else (y, y)
-    return Line(x, y, low, high)
 
 
 def _held(fit: "LawFit", held: Mapping[str, float]) -> dict[str, float]:
@@ -187,12 +127,12 @@ def _loss(fit: "LawFit", axis: "Axes", line: Line, runs: "Table | None") -> Any:
         drawn = axis.scatter(runs.flops, runs.target, s=11, lw=0, alpha=0.85, zorder=2, label="runs", **_colours(runs))
         seen_x.append(runs.flops)
         seen_y.append(runs.target)
-    _draw(axis, line, BLUE, f"best {_words(fit.output)} for C", fitted_to)
-    _round_ticks(axis, "x", np.concatenate(seen_x), "flops")
+    _draw(axis, line, BLUE, f"best {words(fit.output)} for C", fitted_to)
+    round_ticks(axis, "x", np.concatenate(seen_x), "flops")
     level = _asymptote(fit, axis)
     if fit.objective["space"] == "log":
-        _round_ticks(axis, "y", np.concatenate([*seen_y, level]), fit.output)
-    axis.set(xlabel=_words("flops"), ylabel=_words(fit.output))
+        round_ticks(axis, "y", np.concatenate([*seen_y, level]), fit.output)
+    axis.set(xlabel=words("flops"), ylabel=words(fit.output))
     axis.legend(loc="best")
     return drawn
 
@@ -205,10 +145,10 @@ def _sizes(axis: "Axes", lines: Mapping[str, Line]) -> None:
     for name, colour in (("tokens", GREEN), ("params", RED)):
         slope = np.polyfit(np.log(x[inside]), np.log(lines[name].y[inside]), 1)[0]
         _draw(axis, lines[name], colour, f"{symbol(name)}*, about C$^{{{slope:.2f}}}$", fitted_to)
-    _round_ticks(axis, "x", x, "flops")
+    round_ticks(axis, "x", x, "flops")
     ends = [end for line in lines.values() for end in (line.low, line.high) if line is not lines["loss"]]
-    _round_ticks(axis, "y", np.concatenate(ends), "params")
-    axis.set(xlabel=_words("flops"), ylabel="parameters N*, tokens D*")
+    round_ticks(axis, "y", np.concatenate(ends), "params")
+    axis.set(xlabel=words("flops"), ylabel="parameters N*, tokens D*")
     axis.legend(loc="upper left")
 
 
@@ -228,10 +168,10 @@ def _curve(fit: "LawFit", axis: "Axes", name: str, held: Mapping[str, float], ru
     _draw(axis, line, BLUE, "the law", high)
     level = _asymptote(fit, axis)
     if name not in fit.law.linear_inputs:
-        _round_ticks(axis, "x", np.concatenate(seen_x), name)
+        round_ticks(axis, "x", np.concatenate(seen_x), name)
     if fit.objective["space"] == "log":
-        _round_ticks(axis, "y", np.concatenate([*seen_y, level]), fit.output)
-    axis.set(xlabel=_words(name), ylabel=_words(fit.output))
+        round_ticks(axis, "y", np.concatenate([*seen_y, level]), fit.output)
+    axis.set(xlabel=words(name), ylabel=words(fit.output))
     axis.legend(loc="best")
 
 
@@ -248,9 +188,9 @@ def _residuals(fit: "LawFit", figure: "Figure", axis: "Axes", runs: "Table") -> 
     drawn = axis.scatter(x, away, s=14, lw=0, alpha=0.9, zorder=2, **_colours(runs))
     _key(figure, axis, drawn, runs)
     if name not in fit.law.linear_inputs:
-        _round_ticks(axis, "x", x, name)
-    what = "run above law (%)" if logarithms else f"{_words(fit.output)}, run minus law"
-    axis.set(xlabel=_words(name), ylabel=what)
+        round_ticks(axis, "x", x, name)
+    what = "run above law (%)" if logarithms else f"{words(fit.output)}, run minus law"
+    axis.set(xlabel=words(name), ylabel=what)
     axis.margins(y=0.12)
     axis.legend(loc="best", handlelength=1.2)
 
@@ -296,43 +236,7 @@ def _colours(runs: "Table") -> dict[str, Any]:
 def _key(figure: "Figure", axis: "Axes", drawn: Any, runs: "Table") -> None:
     """What the colours of the rows mean."""
     if len(runs.params) and np.ptp(runs.params) > 0:
-        bar = figure.colorbar(drawn, ax=axis, aspect=30, pad=0.02, label=_words("params"))
+        bar = figure.colorbar(drawn, ax=axis, aspect=30, pad=0.02, label=words("params"))
         bar.outline.set_visible(False)
-        _round_ticks(bar.ax, "y", runs.params, "params")
+        round_ticks(bar.ax, "y", runs.params, "params")
         bar.ax.set_ylim(runs.params.min(), runs.params.max())
-
-
-def _words(name: str) -> str:
-    return WORDS.get(name, name.replace("_", " "))
-
-
-def _round_ticks(axes: "Axes", which: Literal["x", "y"], values: Floats, name: str) -> None:
-    """A logarithmic axis over `values` whose ticks are round numbers; left linear where the values pass through 0."""
-    from matplotlib import ticker
-
-    values = values[np.isfinite(values)]
-    if not len(values) or values.min() <= 0:
-        return
-    low, high = float(values.min()), float(values.max())
-    room = np.exp(0.04 * max(np.log(high / low), 0.02))
-    low, high = low / room, high * room
-    axes.set(**{f"{which}scale": "log", f"{which}lim": (low, high)})
-    axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_minor_formatter(ticker.NullFormatter())
-    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: _tick(value, name)))
-    if high / low < NARROW:
-        ticks = ticker.MaxNLocator(8, steps=[1, 2, 5, 10]).tick_values(low, high)
-        axis.set_major_locator(ticker.FixedLocator([float(tick) for tick in ticks if low <= tick <= high]))
-        axis.set_minor_locator(ticker.NullLocator())
-    else:
-        subs = (1.0, 3.0) if high / low < 10 * NARROW else (1.0,)
-        axis.set_major_locator(ticker.LogLocator(subs=subs, numticks=7))
-
-
-def _tick(value: float, name: str) -> str:
-    """1B for sizes and tokens, a power of ten for FLOPs, the number itself for a loss."""
-    if name != "flops":
-        return count(value) if name in COUNTED or value >= 1e4 else f"{value:.4g}"
-    exponent = int(np.floor(np.log10(value) + 1e-9))
-    times = value / 10.0**exponent
-    return f"$10^{{{exponent}}}$" if abs(times - 1) < 1e-6 else rf"${times:.3g}\times10^{{{exponent}}}$"

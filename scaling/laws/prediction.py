@@ -114,11 +114,16 @@ def _same(value: Any) -> Any:
 
 
 def extrapolation(fit: "LawFit", point: Mapping[str, float]) -> tuple[Diagnostic, ...]:
-    """A note for the input that lies farthest outside what was fitted, a warning beyond a factor of FAR.
+    """A note for the input that lies farthest outside what was fitted, others beside it; a warning beyond FAR times.
 
-    An input that enters as it is (no logarithm) counts by how many widths of the fitted range it lies outside.
+    C counts too, where the point has N and D: the largest size on the most tokens may be far outside though each was
+    trained. An input that enters as it is (no logarithm) counts by how many widths of the fitted range it lies outside.
     """
     found: list[tuple[float, str, str]] = []
+    point = dict(point)
+    if "params" in point and "tokens" in point and "flops" not in point:
+        log_n, log_d = np.log(point["params"]), np.log(point["tokens"])
+        point["flops"] = float(np.exp(log_d + costs.log_flops_per_token(fit.cost, log_n)))
     for name, value in point.items():
         low, high = fit.ranges.get(name, (value, value))
         if name in fit.law.linear_inputs:
@@ -137,5 +142,7 @@ def extrapolation(fit: "LawFit", point: Mapping[str, float]) -> tuple[Diagnostic
         else "a short extrapolation"
     )
     place = "outside it" if name in fit.law.linear_inputs else "outside the fitted range"
-    message = f"{name} {point[name]:.3g} {where} {place}: {advice}"
+    others = ", ".join(f"{other} {times:.3g}" for times, other, _ in sorted(found, reverse=True)[1:])
+    beside = f" ({others})" if others else ""
+    message = f"{name} {point[name]:.3g} {where} {place}{beside}: {advice}"
     return (Diagnostic("extrapolation", factor, message, "warning" if factor > FAR else "note"),)

@@ -1,7 +1,8 @@
 """Choosing a form by a rolling hold-out inside the table, without a look at any run beyond it.
 
-Each candidate is fitted below several cuts and scored by mean |predicted / measured - 1| above them. It is judged where
-the first cut leaves three rows for each of its parameters. Where the first candidate cannot be judged it is kept.
+Each candidate is fitted below several cuts; its error at a cut is mean |predicted / measured - 1| of the rows above.
+What the errors weigh is in weighing.py. Where rows are few, the first candidate gives way only to a form that erred
+less at every cut.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from scaling.laws import weighing
 from scaling.laws.candidates import Candidate, Forms, applicable, candidates_of
 from scaling.laws.cuts import ROLLING, Cut, cuts_of
 from scaling.laws.errors import LawError
@@ -21,10 +23,6 @@ from scaling.laws.selection import Selection, Trial
 from scaling.laws.table import Table
 from scaling.laws.values import Diagnostic
 
-ROWS_A_PARAMETER = 3
-"""Rows below the first cut that a form needs for each parameter that it fits."""
-SAME_ERROR = 0.1
-"""Relative difference in error up to which the simpler form is chosen."""
 LEAST_WEIGHT = 0.05
 """Forms with less than this part of the greatest weight are left out of the mixture."""
 QUICK = {"resamples": 400, "starts": 64}
@@ -42,7 +40,7 @@ def select(
     drop_highest_loss: int = 0,
     **settings: Any,
 ) -> Selection:
-    """The simplest form whose rolling error is within a tenth of the least, and the mixture of all by error^-cuts.
+    """The simplest form whose rolling error is within 5% of the least, and the mixture of all by their errors.
 
     Args:
       table, columns, cost, drop_highest_loss: as `laws.fit` takes them.
@@ -52,53 +50,52 @@ def select(
       shares: of the rows that the cuts hold out.
       settings: of every fit, as `laws.fit` takes them; a candidate's own come first.
 
-    Raises LawError where no candidate can be fitted. Where the rows are too few to judge, the first candidate is kept
-    and a diagnostic says so.
+    Raises LawError where no candidate can be fitted. Where the rows are few, the first candidate is kept unless another
+    erred less at every cut, and a diagnostic says so.
     """
     reading = {"columns": columns, "cost": cost, "drop_highest_loss": drop_highest_loss}
     tried = applicable(table, reading) if candidates is None else candidates_of(candidates)
-    tables = {one.label: one.read(table, reading) for one in tried}
+    return selected(tried, {one.label: one.read(table, reading) for one in tried}, by, shares, settings)
+
+
+def selected(
+    tried: Sequence[Candidate],
+    tables: Mapping[str, Table],
+    by: str = "flops",
+    shares: Sequence[float] = ROLLING,
+    settings: Mapping[str, Any] | None = None,
+) -> Selection:
+    """`select` among candidates whose rows are read already: label -> Table, the same rows for all."""
     outputs = {one.law.output for one in tried}
     if len(outputs) > 1:
         raise LawError(f"the candidates predict {' and '.join(sorted(outputs))}; choose among those of one output")
-    told = QUICK | settings
+    told = QUICK | dict(settings or {})
     if not told["resamples"]:
         raise LawError("resamples is 0; a selection mixes resampled answers, so give 20 or more")
     cuts = cuts_of(tables[tried[0].label], by, None, None, tuple(shares))
-    trials = _judged([_trial(one, tables[one.label], cuts, told) for one in tried], cuts)
-    return _fitted(tried, tables, cuts, trials, told)
+    trials = [_trial(one, tables[one.label], cuts, told) for one in tried]
+    return _fitted(tried, tables, cuts, weighing.weighed(trials, cuts), told, weighing.few(trials, cuts))
 
 
 def _trial(one: Candidate, rows: Table, cuts: Sequence[Cut], settings: Mapping[str, Any]) -> Trial:
-    """One candidate at every cut, without a weight."""
+    """One candidate at every cut with rows enough, not yet compared with the others."""
     empty = Trial(one.label, one.form, one.free, None, (None,) * len(cuts), None, 0.0, "ok")
-    if _too_few(one.free, cuts):
-        need = f"{ROWS_A_PARAMETER * one.free} needed for {one.free} parameters"
-        return replace(empty, status=f"not judged: {cuts[0].fitted} rows below the first cut, {need}")
-    found = rolled(one, rows, cuts, settings)
-    bad = [f"{cut.text}: {status}" for cut, (_, status) in zip(cuts, found, strict=True) if status != "ok"]
-    held = [(cut, ~cut.fits(rows), values) for cut, (values, _) in zip(cuts, found, strict=True)]
-    each = tuple(None if values is None else errors(values[out], rows.target[out])["error"] for _, out, values in held)
+    enough = weighing.judging(one.free, cuts)
+    if not enough:
+        need = f"{weighing.ROWS_A_PARAMETER * one.free} needed for {one.free} parameters"
+        below = cuts[max(len(cuts) // 2 - 1, 0)].fitted
+        return replace(empty, status=f"not judged: {below} rows below half of the cuts, {need}")
+    found = dict(zip(enough, rolled(one, rows, enough, settings), strict=True))
+    bad = [f"{cut.text}: {status}" for cut, (_, status) in found.items() if status != "ok"]
+    above = {cut: ~cut.fits(rows) for cut in enough}
+    held = {
+        cut: (values[above[cut]], rows.target[above[cut]]) for cut, (values, _) in found.items() if values is not None
+    }
+    each = tuple(errors(*held[cut])["error"] if cut in held else None for cut in cuts)
     if bad:
         return replace(empty, cuts=each, status="; ".join(bad))
-    squares = [np.mean(np.log(values[out] / rows.target[out]) ** 2) for _, out, values in held if values is not None]
-    error = float(np.mean([value for value in each if value is not None]))
-    return replace(empty, error=error, cuts=each, rms=float(np.sqrt(np.mean(squares))))
-
-
-def _too_few(free: int, cuts: Sequence[Cut]) -> bool:
-    return cuts[0].fitted < ROWS_A_PARAMETER * free
-
-
-def _judged(trials: Sequence[Trial], cuts: Sequence[Cut]) -> list[Trial]:
-    """The trials with their weights: all on the first where the rows are too few to judge it, or where all failed."""
-    first = trials[0]
-    found = [one.error for one in trials if one.error is not None]
-    if _too_few(first.free, cuts) or not found:
-        return [replace(one, weight=1.0 if one is first else 0.0) for one in trials]
-    least, power = min(found), len(cuts)
-    raw = [0.0 if one.error is None else (least / max(one.error, 1e-300)) ** power for one in trials]
-    return [replace(one, weight=weight / sum(raw)) for one, weight in zip(trials, raw, strict=True)]
+    squares = [np.mean(np.log(predicted / measured) ** 2) for predicted, measured in held.values()]
+    return replace(empty, cuts=each, rms=float(np.sqrt(np.mean(squares))))
 
 
 def _fitted(
@@ -107,6 +104,7 @@ def _fitted(
     cuts: Sequence[Cut],
     trials: Sequence[Trial],
     settings: Mapping[str, Any],
+    few: bool,
 ) -> Selection:
     """Every form of some weight fitted to all rows; those that cannot be trusted lose their weight."""
     fits: dict[str, LawFit] = {}
@@ -138,18 +136,14 @@ def _fitted(
         misfits={one.label: _misfit(one, fits[one.label], tables[one.label]) for one in final if one.label in fits},
         asymptote=asymptote,
         at_E=at_E,
-        diagnostics=_findings(final, fits[chosen]),
+        diagnostics=_findings(final, fits[chosen], chosen if few else None, cuts[0]),
     )
 
 
 def _choice(weighed: Sequence[Trial]) -> str:
-    """The label of the form with the fewest parameters whose error is as good as the least."""
+    """The label of the simplest of those that did best; of the heaviest where none was judged."""
     judged = [one for one in weighed if one.error is not None]
-    if not judged:
-        return weighed[0].label
-    least = min(one.error for one in judged if one.error is not None)
-    close = [one for one in judged if one.error is not None and one.error <= least * (1 + SAME_ERROR)]
-    return min(close, key=lambda one: (one.free, one.error)).label
+    return weighing.simplest(judged).label if judged else weighed[0].label
 
 
 def _misfit(trial: Trial, fit: LawFit, rows: Table) -> float:
@@ -178,8 +172,8 @@ def _held(
     return name, tuple(held)
 
 
-def _findings(trials: Sequence[Trial], fit: LawFit) -> tuple[Diagnostic, ...]:
-    """What the choice rests on, and what speaks against it."""
+def _findings(trials: Sequence[Trial], fit: LawFit, scarce: str | None, cut: Cut) -> tuple[Diagnostic, ...]:
+    """What the choice rests on, and what speaks against it; `scarce` is the chosen form where runs are few."""
     judged = [one for one in trials if one.error is not None]
     if not judged:
         few = next(one for one in trials if one.weight > 0)
@@ -187,6 +181,12 @@ def _findings(trials: Sequence[Trial], fit: LawFit) -> tuple[Diagnostic, ...]:
         return (Diagnostic("form_not_judged", 0.0, message, "warning"),)
     weighty = [one for one in trials if one.weight > 0]
     found = []
+    if scarce is not None:
+        message = (
+            f"{cut.fitted} runs below the first cut are few, so that a form replaces the first candidate only where it "
+            f"erred less at every cut: {scarce} is taken"
+        )
+        found.append(Diagnostic("few_runs", float(cut.fitted), message, "warning"))
     if len(weighty) > 1:
         names = ", ".join(f"{one.label} {one.weight:.0%}" for one in weighty)
         message = f"several forms foretold larger runs nearly as well, and answers mix them: {names}"

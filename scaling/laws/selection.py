@@ -1,8 +1,8 @@
 """A form chosen by how well it foretold the larger runs of its own table, and the answers of all that did well. No JAX.
 
-weight = (least error / error)^cuts: every cut counts as one observation of how large a form's errors are. `fit` is the
-simplest form whose error is within a tenth of the least; `predict` and `optimum` answer with the mixture of all forms
-by weight. Made by `select` (selecting.py).
+A weight is a power of a form's error beyond the rows it was fitted to (weighing.py). `fit` is the simplest form whose
+error is within 5% of the least; `predict` and `optimum` answer with the mixture of all forms by weight. Made by
+`select` (selecting.py).
 """
 
 import json
@@ -31,7 +31,8 @@ class Trial:
     Attributes:
       label, form: of the candidate.
       free: parameters fitted.
-      error: mean over the cuts of mean |predicted / measured - 1| of the held-out runs; None where it was not judged.
+      error: mean |predicted / measured - 1| of the held-out runs, the cuts' weighted geometric mean; None where it was
+        not judged. A cut with too few rows counts as the first candidate's error times the usual ratio to it.
       cuts: the error at each cut.
       rms: root mean square over the cuts of ln predicted - ln measured.
       weight: in the combined prediction.
@@ -89,7 +90,8 @@ class Selection:
 
     def loss(self, **inputs: float) -> float:
         """The combined prediction at params=, tokens=, ...: the weighted geometric mean of the forms'."""
-        return float(np.exp(sum(one.weight * np.log(one.fit.loss(**inputs)) for one in self.members)))
+        members, answers, _ = ensemble.answering(self.members, ensemble.losses(self.members, inputs))
+        return float(np.exp(sum(one.weight * answer.value for one, answer in zip(members, answers, strict=True))))
 
     def predict(self, *, runs: int = 1, **inputs: float | None) -> Prediction:
         """The combined prediction at one point, with intervals that hold what form, asymptote and noise leave open.

@@ -43,7 +43,7 @@ def best_over(
 
     Returns a dataframe of the caller's kind (polars for a mapping or path), sorted by `cell`:
       the cell's columns, and every other column that is constant within each cell;
-      loss, loss_se: at the bowl's minimum, and its standard error (name it in laws.fit's `columns` to use it);
+      loss, loss_se: at the bowl's minimum, and its standard error (named in laws.fit's `columns`, drop weight);
       weight: 1 / (standard error of ln L)^2, of mean 1;
       each of `over`: where the minimum lies; NAME_log_se: standard error of its logarithm;
       NAME_at_edge, at_edge: the minimum lies at an end beyond which nothing was tried: sweep farther;

@@ -24,6 +24,8 @@ PAIRS_FROM = 50
 """Trajectories from which `pairs` is the default."""
 PAIRS_HELD = (87, 100)
 """Percent of 95% intervals that held the truth with 6 to 20 trajectories resampled (docs/uncertainty.md)."""
+FEW_INSIDE = 0.25
+"""Share of residuals within the Huber threshold below which a fit is one by least absolute deviations."""
 AT_BOUND = 0.1
 """Share of resamples with a parameter at its bound from which its interval is that of a cut-off distribution."""
 SMALL_RESIDUAL = 0.05
@@ -78,25 +80,34 @@ def resample(
         target = fitted + drawn(problem, cluster, common, row, generator, given)
         solution = solver.solve(problem, starts, target=target, tolerance=tolerance)
     else:
-        fewer = _to_draw(problem, fitted, len(names))
-        times = generator.multinomial(fewer, np.full(len(names), 1 / len(names)), size=count)
+        times = _drawn_trajectories(problem, fitted, len(names), count, generator)
         solution = solver.solve(problem, starts, weights=problem.weights * times[:, place], tolerance=tolerance)
     run_noise = np.hypot(np.hypot(common, row), found.evaluation)
     return Resamples(z=solution.z, run_noise=run_noise, noise=found, method=method)
 
 
-def _to_draw(problem: solver.Problem, fitted: Floats, trajectories: int) -> int:
-    """How many trajectories a resample draws: fewer than there are by the parameters fitted to them.
+def _drawn_trajectories(
+    problem: solver.Problem, fitted: Floats, trajectories: int, count: int, generator: np.random.Generator
+) -> Floats:
+    """How often each trajectory is drawn (count, trajectories): fewer in all than there are, by the parameters fitted.
 
     A fit's residuals are smaller than the noise by that much, and so resamples of all of them would scatter less than
-    studies do; a mean's are drawn n - 1 at a time for the same reason (McCarthy and Snowden 1985). Residuals beyond the
-    Huber threshold do not shrink, and do not count. Below PAIRS_FROM the designs that resamples leave without a size or
-    a budget widen them more than enough.
+    studies do; a mean's are drawn n - 1 at a time for the same reason (McCarthy and Snowden 1985). Below PAIRS_FROM the
+    designs that resamples leave without a size or a budget widen them more than enough. Residuals beyond the Huber
+    threshold do not shrink. Where nearly all are there, and each run is one row, the law goes through single runs and
+    jumps from one to the next under whole numbers, which widens intervals: the weights are then those of the Bayesian
+    bootstrap (Rubin 1981).
     """
-    if trajectories < PAIRS_FROM or problem.objective.name == "absolute":
-        return trajectories
-    inside = np.mean(np.abs(problem.target - fitted) <= problem.objective.threshold)
-    return max(trajectories - round(len(problem.free) * float(inside)), trajectories // 2)
+    even = np.full(trajectories, 1 / trajectories)
+    inside = float(np.mean(np.abs(problem.target - fitted) <= problem.objective.threshold))
+    if trajectories < PAIRS_FROM:
+        return generator.multinomial(trajectories, even, size=count).astype(np.float64)
+    absolute = problem.objective.name == "absolute" or inside < FEW_INSIDE
+    if absolute and trajectories == len(problem.target):
+        return trajectories * generator.dirichlet(np.ones(trajectories), size=count)
+    spent = 0 if problem.objective.name == "absolute" else round(len(problem.free) * inside)
+    fewer = max(trajectories - spent, trajectories // 2)
+    return generator.multinomial(fewer, even, size=count).astype(np.float64)
 
 
 def measured(

@@ -10,19 +10,22 @@ from typing import Any
 
 import numpy as np
 
-from scaling.laws import prediction
-from scaling.laws.candidates import Candidate, Forms, applicable, candidates_of
+from scaling.laws import foretelling
+from scaling.laws.candidates import Forms, applicable, candidates_of
 from scaling.laws.cuts import Cut, cuts_of
 from scaling.laws.errors import LawError
-from scaling.laws.forms import Floats
-from scaling.laws.results import LawFit
 from scaling.laws.scores import BASELINES, Outcome, Score, score
-from scaling.laws.table import Table
+from scaling.laws.selection import Selection
 from scaling.laws.values import Diagnostic
 
-READING = ("columns", "cost", "drop_highest_loss")
+CHOSEN, MIXTURE = "selected form", "selected mixture"
+"""Labels of what `select` answers from the rows below a cut: the form that it chooses, the mixture of all."""
+SCARCE = ("few_runs", "form_not_judged")
+"""Findings of a selection that had few runs to go by."""
 QUICK = {"resamples": 200, "starts": 64}
 """What a fit of one form at one cut takes unless the caller says otherwise."""
+TOO_FEW_HELD = 0.85
+"""Part of the held-out runs below which a form's intervals are called too narrow."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,9 @@ class Validation:
       by: what the runs were ordered by.
       output: what was predicted.
       cuts: where the table was cut, ascending; `labels` and `measured` are the held-out rows of each.
-      scores: of every form and baseline, the least error first; those that failed last.
+      scores: of every form, baseline and selection, the least error first; those that failed last.
       outcomes: label -> what was predicted at each cut.
+      chosen: the form that `select` chose from the rows below each cut, None where it failed; empty without selection.
       diagnostics: findings about the comparison itself.
       sha256: of all rows.
     """
@@ -46,6 +50,7 @@ class Validation:
     measured: tuple[tuple[float, ...], ...]
     scores: tuple[Score, ...]
     outcomes: dict[str, tuple[Outcome, ...]]
+    chosen: tuple[str | None, ...]
     diagnostics: tuple[Diagnostic, ...]
     sha256: str
 
@@ -82,7 +87,7 @@ class Validation:
             cells = [_percent(value) for value in (one.error, one.bias, one.rms)]
             cells += [_percent(one.coverage, 0), _percent(one.interval_score)]
             cells += [_percent(value) for value in one.cuts] if several else []
-            found.append((one.label, *cells, one.status if one.kind == "form" else "baseline"))
+            found.append((one.label, *cells, "baseline" if one.kind == "baseline" else one.status))
         return tuple(found)
 
     def __str__(self) -> str:
@@ -112,6 +117,7 @@ def validate(
     above: float | None = None,
     share: float | None = None,
     rolling: bool | Sequence[float] = False,
+    selection: bool = False,
     columns: Mapping[str, str] | None = None,
     cost: Any = None,
     drop_highest_loss: int = 0,
@@ -127,6 +133,8 @@ def validate(
       above: hold out the runs from this value on.
       share: or this share of the runs, the largest (0.2 when nothing is given; runs of one value stay together).
       rolling: or several cuts: True, or the shares to hold out; everything above a cut is scored, each cut alike.
+      selection: whether to score also what `laws.select` answers from the rows below each cut, with the same forms,
+        `by` and settings: the form that it chooses, and the mixture.
       settings: of every fit, as `laws.fit` takes them; a form's own come first. resamples=0 leaves out the intervals.
 
     Raises LawError where the table cannot be cut so. A form that fails at a cut says so in its score.
@@ -142,14 +150,25 @@ def validate(
         raise LawError(f"{outputs.pop()} is not above 0 in every row: relative errors say nothing of it")
     cuts = cuts_of(rows, by, above, share, rolling)
     held = [~cut.fits(rows) for cut in cuts]
+    if selection and settings.get("resamples") == 0:
+        raise LawError("resamples is 0; a selection mixes resampled answers, so give 20 or more, or selection=False")
     outcomes = {
-        one.label: tuple(_fitted(one, tables[one.label], cut, QUICK | settings) for cut in cuts) for one in tried
-    } | {name: tuple(_baseline(name, rows, cut) for cut in cuts) for name in BASELINES}
+        one.label: tuple(foretelling.fitted(one, tables[one.label], cut, QUICK | settings) for cut in cuts)
+        for one in tried
+    } | {name: tuple(foretelling.baseline(name, rows, cut) for cut in cuts) for name in BASELINES}
+    found = (
+        [foretelling.selected(None if forms is None else tried, tables, cut, settings) for cut in cuts]
+        if selection
+        else []
+    )
+    selections = [one for one, _, _ in found]
+    if selection:
+        outcomes |= {CHOSEN: tuple(one for _, one, _ in found), MIXTURE: tuple(one for _, _, one in found)}
     free = {one.label: one.free for one in tried}
     scores = [
         score(
             label,
-            "form" if label in free else "baseline",
+            "form" if label in free else "baseline" if label in BASELINES else "selection",
             [(cut.text, one, rows.target[out]) for cut, one, out in zip(cuts, each, held, strict=True)],
             free.get(label, 0),
         )
@@ -163,46 +182,16 @@ def validate(
         measured=tuple(tuple(rows.target[out].tolist()) for out in held),
         scores=tuple(sorted(scores, key=lambda one: np.inf if one.error is None else one.error)),
         outcomes=outcomes,
-        diagnostics=_findings(cuts, scores),
+        chosen=tuple(None if one is None else one.chosen for one in selections),
+        diagnostics=_findings(cuts, scores, selections),
         sha256=rows.sha256,
     )
 
 
-def _fitted(one: Candidate, rows: Table, cut: Cut, settings: Mapping[str, Any]) -> Outcome:
-    """What `one` says of the rows above the cut, fitted to those below it."""
-    keep = cut.fits(rows)
-    try:
-        fit = one.fit(rows.only(keep, f"held out: {cut.by} from {cut.at:g}"), settings)
-        held = {name: rows.column(name)[~keep] for name in fit.inputs}
-        predicted = np.asarray(fit.loss(**held), dtype=np.float64)
-        bad = ~np.isfinite(predicted) | (predicted <= 0)
-        if bad.any():
-            return Outcome((), status=f"no value for {int(bad.sum())} of {len(bad)} held-out runs")
-        low, high = _intervals(fit, held) if fit.samples else ((), ())
-    except LawError as error:
-        return Outcome((), status=str(error))
-    return Outcome(tuple(predicted.tolist()), low, high, fit.level, fit.status)
-
-
-def _intervals(fit: LawFit, held: Mapping[str, Floats]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Ends of the prediction interval of one new run at each of `held`."""
-    count = len(next(iter(held.values())))
-    found = [
-        prediction.predict(fit, {name: float(held[name][row]) for name in held}).prediction for row in range(count)
-    ]
-    return tuple(one.low for one in found), tuple(one.high for one in found)
-
-
-def _baseline(name: str, rows: Table, cut: Cut) -> Outcome:
-    x, keep = rows.column(cut.by), cut.fits(rows)
-    predicted = BASELINES[name](x[keep], rows.target[keep], x[~keep])
-    if predicted is None:
-        return Outcome((), status="the frontier has one run")
-    return Outcome(tuple(predicted.tolist()))
-
-
-def _findings(cuts: Sequence[Cut], scores: Sequence[Score]) -> tuple[Diagnostic, ...]:
-    """Held-out runs that are not really new, and forms that a baseline beats."""
+def _findings(
+    cuts: Sequence[Cut], scores: Sequence[Score], selections: Sequence[Selection | None]
+) -> tuple[Diagnostic, ...]:
+    """Held-out runs that are not really new, forms that a baseline beats, and what choosing a form costs."""
     found = []
     shared = max(cut.shared / cut.held for cut in cuts)
     if shared > 0:
@@ -218,6 +207,27 @@ def _findings(cuts: Sequence[Cut], scores: Sequence[Score]) -> tuple[Diagnostic,
     if errors["form"] and errors["baseline"] and min(errors["form"]) > min(errors["baseline"]):
         message = "no form foretells the held-out runs better than a baseline; do not extrapolate with any of them"
         found.append(Diagnostic("baseline_wins", min(errors["form"]) / min(errors["baseline"]), message, "error"))
+    narrow = [one for one in scores if one.coverage is not None and one.coverage < TOO_FEW_HELD]
+    if narrow:
+        names = ", ".join(f"{one.label} ({one.coverage:.0%})" for one in narrow)
+        message = (
+            f"prediction intervals hold under {TOO_FEW_HELD:.0%} of the held-out runs with {names}: the runs bend "
+            "away from these forms beyond what was fitted, and the noise below cannot show that. Answer with the "
+            "mixture of select, whose intervals carry how far its forms erred when they were held out"
+        )
+        found.append(Diagnostic("intervals_hold_too_few", min(one.coverage or 0.0 for one in narrow), message))
+    picked = {one.label: one.error for one in scores if one.kind == "selection" and one.error is not None}
+    if len(picked) == 2 and errors["form"]:
+        least = min(errors["form"])
+        times = {label: error / max(least, 1e-300) for label, error in picked.items()}
+        names = ", ".join(f"{one.chosen} where {cut.text}" for one, cut in zip(selections, cuts, strict=True) if one)
+        message = (
+            f"select chose {names}: its form erred {times[CHOSEN]:.2f} times as much as the best form in hindsight, "
+            f"its mixture {times[MIXTURE]:.2f} times"
+        )
+        found.append(Diagnostic("selection_judged", times[CHOSEN], message, "note"))
+    scarce = [item for one in selections if one for item in one.diagnostics if item.code in SCARCE]
+    found += scarce[:1]
     return tuple(found)
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from scaling import laws
-from scaling.laws import LawFit
+from scaling.laws import Diagnostic, LawFit
 from scaling.laws.forms import form_named
 from scaling.records import pretty_json, replace
-from scaling.studies import figures, show
+from scaling.studies import cells, figures, show
 from scaling.studies.reduction import Reduced, Sweep
 from scaling.studies.sources import source_of
 
@@ -28,27 +28,34 @@ def fit(
     """Fit `form` to `path` under `settings` (a run directory's own study gives the others); print it, and write it."""
     source = source_of(path, settings["columns"], sweep, [form_named(form, options)])
     told = source.asked(settings)
-    law = traced(laws.fit(source.table, form, **told, **options), source.cells)
+    fitted = laws.fit(source.table, form, **told, **options)
+    law = traced(fitted, source.cells)
     name = form.rpartition(":")[2]
     if out is None and source.folder is not None:
         out = source.folder / f"{name}-by-hand.json"
     if out is not None:
         replace(out, pretty_json(law.as_json()))
     if plot is not None:
-        rows = laws.read(source.table, source.columns, law.cost, told.get("drop_highest_loss", 0), law.law)
+        rows = laws.read(source.table, source.columns, told.get("cost"), told["drop_highest_loss"], law.law)
         figures.write(law.plot(rows), plot)
     if as_json:
         print(law.to_json())
         return 0
     if source.cells is not None:
-        show.cells(source.cells)
-    show.laws({name: law})
+        cells.show(source.cells)
+    show.laws({name: fitted})  # the cells' findings stand above it
     for file in (out, plot):
         if file is not None:
             print(f"written to {file}")
     return 0
 
 
-def traced(law: LawFit, cells: Reduced | None) -> LawFit:
-    """`law` with the sweep that its rows were reduced from, under details.best_over."""
-    return law if cells is None else changed(law, details=law.details | {"best_over": cells.record()})
+def traced(law: LawFit, found: Reduced | None) -> LawFit:
+    """`law` with the sweep that its rows were reduced from: under details.best_over, and what is odd about it."""
+    if found is None:
+        return law
+    odd = [
+        Diagnostic("best_at_edge", len(rows) / len(found.table), line)
+        for rows, line in zip(found.edges.values(), cells.edges(found), strict=True)
+    ]
+    return changed(law, diagnostics=law.diagnostics + tuple(odd), details=law.details | {"best_over": found.record()})

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from scaling.config import Study
 from scaling.data import Tokens
-from scaling.laws import Allocation, LawFit, Prediction, count, number
+from scaling.laws import Allocation, LawFit, count, number
 from scaling.planning import Plan, plan_checkpoint_bytes
 from scaling.records import Observation, RunDirectory
 from scaling.studies.check import Check
@@ -93,11 +94,11 @@ def laws(fitted: dict[str, LawFit]) -> None:
         params = ", ".join(
             f"{key} {number(value)}{_between(law, key)}" for key, value in law.params.items() if key not in law.pinned
         )
-        out.print(f"\n[bold]{name}[/] {law.equation}: {params}")
+        out.print(f"\n[bold]{escape(name)}[/] {escape(f'{law.equation}: {params}')}")
         if law.status != "ok":
-            out.print(f"  status: {law.status}")
+            out.print(f"  status: {escape(law.status)}")
         for diagnostic in law.diagnostics:
-            out.print(f"  {diagnostic.code}: {diagnostic.message}")
+            out.print(f"  {diagnostic.code}: {escape(diagnostic.message)}")
 
 
 def answers(study: Study, law: LawFit, rows: Sequence[Observation]) -> None:
@@ -106,8 +107,8 @@ def answers(study: Study, law: LawFit, rows: Sequence[Observation]) -> None:
     drawn = Table(box=None, pad_edge=False, header_style="bold", title_justify="left")
     for name in ("budget", "C", "N*", "D*", "D*/N*", "loss"):
         drawn.add_column(name, justify="right")
-    beyond = []
-    for multiple, answer, unique in answered(study, law, rows):
+    beyond, told = [], answered(study, law, rows)
+    for multiple, answer, unique in told:
         if answer.tokens.value > unique:
             beyond.append(f"{multiple:g}x")
         drawn.add_row(
@@ -128,6 +129,9 @@ def answers(study: Study, law: LawFit, rows: Sequence[Observation]) -> None:
             f"* D* exceeds the text's {rows[0].unique_tokens:,} unique tokens at {', '.join(beyond)}: "
             "tokens would repeat, and repeated tokens are worth less than this law assumes"
         )
+    moved = told[-1][1].sensitivity_to_E
+    if moved is not None:
+        out.print(f"At {told[-1][0]:g}x, {moved.text()}: what rests on {moved.parameter}, at the ends of its interval.")
     out.print(trust(study, law, rows))
 
 
@@ -150,31 +154,6 @@ def trust(study: Study, law: LawFit, rows: Sequence[Observation]) -> str:
         f"{trusted:g}x. Rows up to about {max(10.0, trusted):g}x are a short extrapolation; at 100x and more the "
         "intervals hold only if the law keeps its form, which no run here has tested."
     )
-
-
-def allocation(law: LawFit, answer: Allocation) -> None:
-    """The best model for one budget."""
-    out = console()
-    out.print(
-        f"C {answer.flops:.3g} FLOPs ({law.conventions.get('flops', '6N')}): "
-        f"N* {answer.params.text(count)}, D* {answer.tokens.text(count)}, D*/N* {answer.tokens_per_param.text()}, "
-        f"loss {answer.loss.text()} ({answer.loss.level:.0%} intervals)"
-    )
-    for finding in answer.diagnostics:
-        out.print(f"  {finding.code}: {finding.message}")
-
-
-def predicted(law: LawFit, answer: Prediction) -> None:
-    """The loss of one model, or whatever the law predicts."""
-    out = console()
-    curve, run = answer.confidence, answer.prediction
-    new = "one new run" if answer.runs == 1 else f"the mean of {answer.runs} new runs"
-    out.print(
-        f"{law.output} {answer.loss:.5g}; {curve.level:.0%} intervals: the curve [{curve.low:.5g}, {curve.high:.5g}], "
-        f"{new} [{run.low:.5g}, {run.high:.5g}]"
-    )
-    for finding in answer.diagnostics:
-        out.print(f"  {finding.code}: {finding.message}")
 
 
 def prediction(planned: Check, path: Path, first: bool) -> None:

@@ -96,7 +96,20 @@ def test_a_table_adds_its_rows_and_residuals() -> None:
     assert overlaps(figure) == []
     renamed = {"size": table["params"], "compute": table["flops"], "loss": table["loss"]}
     again = fit.plot(renamed, columns={"params": "size", "flops": "compute"})
+    without_params = fit.plot({name: table[name] for name in ("tokens", "flops", "loss")})
+    np.testing.assert_allclose(without_params.axes[2].collections[0].get_offsets(), residuals)
     np.testing.assert_allclose(again.axes[2].collections[0].get_offsets(), residuals)
+
+
+@pytest.mark.parametrize("span", [1.5, 3.0, 4.0, 6.0, 11.0, 40.0])
+def test_budgets_of_a_narrow_range_have_ticks_that_do_not_overlap(span: float) -> None:
+    table = planted.study(noise=0.01, budgets=2e11 * np.array([1.0, span]))
+    found = {name: (min(table[name]), max(table[name])) for name in ("params", "tokens", "flops")}
+    figure = known(truth=planted.TRUTH, ranges=found).plot(table)
+    assert overlaps(figure) == []
+    for axis in figure.axes[:3]:
+        low, high = axis.get_xlim()
+        assert len([tick for tick in axis.get_xticks() if low <= tick <= high]) >= 2
 
 
 def test_the_frontier_s_own_law_shows_rows_without_residuals() -> None:

@@ -97,6 +97,7 @@ def test_objective_is_the_sum_of_huber_terms_with_weights() -> None:
 def test_a_row_of_weight_two_counts_as_two_rows() -> None:
     table = study(noise=0.01)
     twice = {name: [*values, values[0]] for name, values in table.items()}
+    twice["trajectory"] = [*table["trajectory"], "again"]
     weighted = table | {"weight": [2.0] + [1.0] * (len(table["loss"]) - 1)}
     one, two = (laws.fit(given, "chinchilla", resamples=0).params for given in (twice, weighted))
     assert one == pytest.approx(two, rel=1e-6)

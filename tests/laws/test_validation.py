@@ -1,6 +1,7 @@
 """Validation by extrapolation: scores worked out by hand, planted laws, and figures of published tables."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from scaling import laws
 from scaling.laws.candidates import applicable, candidates_of
 from scaling.laws.errors import LawError
 from scaling.laws.scores import errors, frontier_line, interval_scores, last_value
-from scaling.laws.validation import validate
+from scaling.laws.table import Table
+from scaling.laws.validation import Validation, validate
 from tests.laws import planted
 
 QUICK = {"starts": 32, "resamples": 40}
@@ -118,6 +120,58 @@ def test_rolling_cuts_count_alike() -> None:
     assert found.best.rms == pytest.approx(np.sqrt(np.mean([one["rms"] ** 2 for one in each])))
 
 
+@pytest.fixture(scope="module")
+def judged() -> tuple[Table, Validation]:
+    """Sixty-four planted runs, the largest 30% held out, and what select answers from the others."""
+    table = laws.read(grid(noise=0.01))
+    return table, validate(table, ["chinchilla", "kaplan"], share=0.3, selection=True, **QUICK)
+
+
+def test_the_selection_is_scored_by_what_select_says_of_the_rows_below(judged: tuple[Table, Validation]) -> None:
+    table, found = judged
+    below = found.cuts[0].fits(table)
+    own = laws.select(table.only(below, "held out"), ["chinchilla", "kaplan"], **QUICK)
+    assert found.chosen == (own.chosen,) == ("chinchilla",)
+    held = [{"params": n, "tokens": d} for n, d in zip(table.params[~below], table.tokens[~below], strict=True)]
+    (form,), (mixture,) = found.outcomes["selected form"], found.outcomes["selected mixture"]
+    assert form.predicted == pytest.approx([own.fit.loss(**point) for point in held], rel=1e-12)
+    assert mixture.predicted == pytest.approx([own.loss(**point) for point in held], rel=1e-12)
+    said = [own.predict(**point).prediction for point in held]
+    assert mixture.low == pytest.approx([one.low for one in said], rel=1e-12)
+    assert mixture.high == pytest.approx([one.high for one in said], rel=1e-12)
+    score = found.score("selected mixture")
+    inside = [loss in one for loss, one in zip(table.target[~below], said, strict=True)]
+    assert score.kind == "selection"
+    assert score.coverage == pytest.approx(np.mean(inside))
+    assert score.interval_score is not None
+    assert found.best.kind == "form"
+    (judging,) = [item for item in found.diagnostics if item.code == "selection_judged"]
+    assert judging.value == pytest.approx(found.score("selected form").error / found.best.error)
+    assert "chinchilla where" in judging.message
+
+
+def test_the_selection_sees_nothing_that_is_held_out(judged: tuple[Table, Validation]) -> None:
+    """Losses above the cut are replaced by nonsense: neither the choice nor a prediction moves in the last bit."""
+    table, found = judged
+    below = found.cuts[0].fits(table)
+    spoilt = replace(table, target=np.where(below, table.target, 1e-3 * table.target[::-1]))
+    again = validate(spoilt, ["chinchilla", "kaplan"], share=0.3, selection=True, **QUICK)
+    assert again.chosen == found.chosen
+    for label in ("selected form", "selected mixture"):
+        assert again.outcomes[label] == found.outcomes[label]
+        assert again.score(label).error != found.score(label).error
+
+
+def test_selections_in_text_and_json(judged: tuple[Table, Validation]) -> None:
+    _, found = judged
+    cells = {row[0]: row[-1] for row in found.rows()}
+    assert cells["selected mixture"] == "ok"
+    assert cells["last value"] == "baseline"
+    assert found.as_json()["chosen"] == ["chinchilla"]
+    with pytest.raises(LawError, match="resamples is 0; a selection mixes"):
+        validate(grid(), ["chinchilla"], selection=True, **BARE)
+
+
 def test_a_form_that_fails_says_why_and_comes_last() -> None:
     """A pinned exponent that leaves no finite value, beside one that works."""
     wrong = {"form": "power", "x": "tokens", "pin": {"alpha": 400.0}, "label": "wrong"}
@@ -132,6 +186,17 @@ def test_a_form_that_a_baseline_beats_is_an_error() -> None:
     wrong = {"form": "power", "x": "tokens", "pin": {"E": 0.0, "alpha": 1.0}}
     found = validate(grid(), [wrong], share=0.2, **BARE)
     assert [item.severity for item in found.diagnostics if item.code == "baseline_wins"] == ["error"]
+
+
+def test_intervals_that_hold_too_few_are_named() -> None:
+    clean = grid(noise=0.002)
+    bent = dict(clean)
+    flops = np.array(bent["params"]) * np.array(bent["tokens"])
+    bent["loss"] = np.where(flops > np.quantile(flops, 0.8), 1.05, 1.0) * np.array(bent["loss"])
+    for table, expected in ((clean, 0), (bent, 1)):
+        found = [one for one in validate(table, ["chinchilla"], share=0.2, **QUICK).diagnostics if "hold" in one.code]
+        assert [one.code for one in found] == ["intervals_hold_too_few"] * expected
+        assert all(one.value < 0.85 and "chinchilla" in one.message for one in found)
 
 
 def test_text_and_json() -> None:

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from scaling.records import content_hash
+from tests.studies.terminal import Terminal
 
 Scaling = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -95,6 +96,12 @@ def scaling(tmp_path: Path) -> Scaling:
         )
 
     return run
+
+
+@pytest.fixture
+def terminal(capsys: pytest.CaptureFixture[str]) -> Terminal:
+    """Run a verb of the law engine as a user would, in this process."""
+    return Terminal(capsys)
 
 
 @pytest.fixture

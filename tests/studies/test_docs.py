@@ -13,6 +13,8 @@ import polars as pl
 import pytest
 
 from tests.laws import planted
+from tests.laws.procedures.simulated import sweep
+from tests.laws.test_allocation import known
 from tests.studies.conftest import environment
 
 ROOT = Path(__file__).parents[2]
@@ -41,6 +43,8 @@ def folder(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(finished, folder / "runs" / name)
     table = pl.DataFrame(planted.study(noise=0.01)).select("loss", "params", "flops")
     table.rename({"params": "Model Size", "flops": "Training FLOP"}).write_csv(folder / "runs.csv")
+    pl.DataFrame(sweep(seed=1, noise=0.004, seeds=2)).rename({"learning_rate": "lr"}).write_csv(folder / "sweep.csv")
+    (folder / "law.json").write_text(known().to_json())
     for seed, arm in enumerate(("adamw", "muon")):
         pl.DataFrame(planted.study(noise=0.01, seed=seed + 1)).write_csv(folder / f"{arm}.csv")
     return folder

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from scaling.laws import diagnostics as findings
-from scaling.laws import intervals, solver, uncertainty
+from scaling.laws import influence, intervals, solver, uncertainty
 from scaling.laws import noise as noises
 from scaling.laws.errors import LawError
 from scaling.laws.fitting import SAME_OPTIMUM, Settings, law_fit
@@ -63,6 +63,7 @@ def fit(rows: Table, form: LawForm, settings: Settings) -> LawFit:
     }
     found = findings.of_design(problem.form, problem, len(curves.runs))
     found += findings.of_solution(replace(problem, pins={PLACE: float(z[-1])}), z, params, share)
+    found += influence.of_explained(problem, z)
     found += findings.of_intervals(form, params, between) + _of_momentum(momentum, wide, between)
     found += _of_residuals(problem.target - problem.fitted(z), curves)
     found += noises.errors_not_used(rows.target_se, "noise is read from the residuals of the curves")
@@ -134,7 +135,9 @@ def _profile(curves: Curves, wide: Window, z: Floats, momentum: float, settings:
     for u in sorted({*np.linspace(wide.low, wide.high, PROFILE).tolist(), float(np.log1p(-momentum))}, reverse=True):
         held = curves.problem(Window(u, u), settings.objective)
         value = float(solver.solve(held, np.append(z[:-1], 0.0)[None]).objective[0])
-        found.append({"momentum": float(-np.expm1(u)), "objective": value})
+        # Held far from its own, the momentum may leave the law without a value where the others start.
+        if np.isfinite(value):
+            found.append({"momentum": float(-np.expm1(u)), "objective": value})
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from scaling.laws import costs, intervals
+from scaling.laws import costs, intervals, outliers
 from scaling.laws import noise as noises
 from scaling.laws.errors import LawError
 from scaling.laws.fitting import Settings, law_fit
@@ -18,17 +18,15 @@ from scaling.laws.forms import Floats, LawForm
 from scaling.laws.forms.frontier import LINES, REFERENCE
 from scaling.laws.objective import Objective
 from scaling.laws.prediction import RUN_NOISE
+from scaling.laws.procedures import off_centre
+from scaling.laws.procedures.budget_details import SIZES, detail, findings, unused
 from scaling.laws.results import LawFit, rounded_samples
 from scaling.laws.table import Table
-from scaling.laws.values import Diagnostic
 
 SAME_BUDGET = 0.15
 """Runs whose ln C differ by less from their neighbour belong to one budget, where the table names none."""
 WIDEST_BUDGET = 0.5
 LEAST_SQUARES = Objective("least_squares", 1.0, "log")
-SIZES = 3
-"""Different sizes that a parabola needs."""
-FEW_BUDGETS = 4
 ROUNDS = 3
 """Fits until the weights that the run-to-run variance makes of given standard errors have settled."""
 FARTHEST = np.log(4.0)
@@ -65,13 +63,28 @@ def fit(rows: Table, form: LawForm, settings: Settings) -> LawFit:
         if name in samples
     }
     details = [
-        _detail(
+        detail(
             rows, group, curve, centre, {name: float(values[index]) for name, values in minima.items()}, log_c[index]
         )
         for index, (group, curve, centre) in enumerate(zip(used, curves, centres, strict=True))
     ]
     order = np.concatenate(used)
     residual = log_l[order] - _curve(rows, used, curves, centres)
+    found = findings(details, len(groups) - len(used))
+    robust = np.stack([_robust(log_n[group], log_l[group], rows.weight[group]) for group in used])
+    off = log_l[order] - _curve(rows, used, robust, centres)
+    found += outliers.of_residuals(rows, order, off, 3 * len(used), "its budget's parabola")
+    found += off_centre.findings(
+        rows,
+        used,
+        log_c,
+        residual,
+        lambda log_l: _minima(
+            np.stack([shape @ log_l[group] for shape, group in zip(shapes, used, strict=True)]), centres, log_c, rows
+        ),
+        lambda minima: _lines(dict(minima), log_c),
+        between.get("N_exponent"),
+    )
     return law_fit(
         rows,
         form,
@@ -80,11 +93,11 @@ def fit(rows: Table, form: LawForm, settings: Settings) -> LawFit:
         intervals=between,
         value=float(np.sum(rows.weight[order] * residual**2)),
         starts={"total": 1, "share_at_optimum": 1.0},
-        diagnostics=_findings(details, len(groups) - len(used)),
+        diagnostics=found,
         noise=noises.summary(measured, len(np.unique(rows.cluster[order]))) | {"resampling": "noise"},
         samples=samples,
         details={"budgets": details},
-        excluded=_unused(rows, groups, used),
+        excluded=unused(rows, groups, used),
     )
 
 
@@ -110,6 +123,12 @@ def _basis(log_n: Floats, weight: Floats) -> Floats:
     x = log_n - log_n.mean()
     scale = np.sqrt(weight)
     return np.linalg.pinv(np.stack([x**2, x, np.ones_like(x)], axis=1) * scale[:, None]) * scale
+
+
+def _robust(log_n: Floats, log_l: Floats, weight: Floats) -> Floats:
+    """(a, b, c) by least absolute deviations: a run far off does not bend it."""
+    x = log_n - log_n.mean()
+    return outliers.least_absolute(np.stack([x**2, x, np.ones_like(x)], axis=1), log_l, np.sqrt(weight))
 
 
 def _parabola(curve: Floats, x: Floats) -> Floats:
@@ -206,58 +225,3 @@ def _resampled(
     good = np.isfinite(lines["N_exponent"])
     new = np.hypot(np.hypot(common, row), measured.evaluation)
     return rounded_samples({name: values[good] for name, values in lines.items()} | {RUN_NOISE: new[good]})
-
-
-def _detail(
-    rows: Table, group: np.ndarray[Any, Any], curve: Floats, centre: float, minimum: dict[str, float], log_c: float
-) -> dict[str, Any]:
-    opens = bool(curve[0] > 0)
-    sizes = np.log(rows.params[group])
-    tokens = rows.tokens[group] if len(rows.tokens) else rows.flops[group] * 0
-    return {
-        "budget": float(np.exp(log_c)) if rows.budget is None else float(rows.budget[group[0]]),
-        "flops": float(np.exp(log_c)),
-        "opens_upwards": opens,
-        "bracketed": opens and bool(sizes.min() < minimum["N"] < sizes.max()),
-        "minimum": {
-            name: float(np.exp(minimum[key])) for name, key in zip(("params", "tokens", "loss"), LINES, strict=True)
-        }
-        if opens
-        else None,
-        "curvature": float(2 * curve[0]),
-        "parabola": {"centre": float(centre), "coefficients": [float(value) for value in curve]},
-        "points": {
-            "params": rows.params[group].tolist(),
-            "tokens": tokens.tolist(),
-            "loss": rows.target[group].tolist(),
-        },
-    }
-
-
-def _findings(details: list[dict[str, Any]], skipped: int) -> list[Diagnostic]:
-    found = []
-    for detail in details:
-        name = f"budget {detail['budget']:.3g}"
-        if not detail["opens_upwards"]:
-            message = f"{name}: the parabola opens downwards and is left out; add sizes on both sides of the optimum"
-            found.append(Diagnostic("parabola_opens_downwards", detail["curvature"], message))
-        elif not detail["bracketed"]:
-            message = (
-                f"{name}: its minimum at N = {detail['minimum']['params']:.3g} lies outside the trained sizes; "
-                "add sizes on that side"
-            )
-            found.append(Diagnostic("minimum_not_bracketed", detail["minimum"]["params"], message))
-    good = sum(detail["opens_upwards"] for detail in details)
-    if good < FEW_BUDGETS:
-        message = f"{good} budgets with a minimum; the slopes of N* and D* need {FEW_BUDGETS} or more"
-        found.append(Diagnostic("too_few_budgets", good, message, "error" if good < 3 else "warning"))
-    if skipped:
-        message = f"{skipped} budgets have fewer than {SIZES} sizes and are left out"
-        found.append(Diagnostic("budgets_left_out", skipped, message, "note"))
-    return found
-
-
-def _unused(rows: Table, groups: list[np.ndarray[Any, Any]], used: list[np.ndarray[Any, Any]]) -> tuple[str, ...]:
-    kept = {int(index) for group in used for index in group}
-    left = [int(index) for group in groups for index in group if int(index) not in kept]
-    return tuple(f"{rows.labels[index]}: its budget has fewer than {SIZES} sizes" for index in sorted(left))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import polars as pl
 import pytest
 
@@ -140,7 +141,6 @@ def test_an_optimum_at_the_edge_is_flagged() -> None:
 
 
 def test_pandas_comes_back_as_pandas() -> None:
-    pandas = pytest.importorskip("pandas")
     best = best_over(pandas.DataFrame(sweep(noise=0.002)))
     assert isinstance(best, pandas.DataFrame)
     assert laws.fit(best, resamples=0, starts=16).rows == 12

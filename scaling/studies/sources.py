@@ -1,0 +1,57 @@
+"""Where the rows of a law come from: anybody's table, a raw sweep reduced to its best, or a run directory."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from scaling.config import StudyError, load_study
+from scaling.laws import LawForm
+from scaling.records import RunDirectory
+from scaling.studies.answers import settings_of
+from scaling.studies.reduction import Reduced, Sweep, reduced
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a verb of the law engine reads.
+
+    Attributes:
+      table: a file, or the cells of a sweep.
+      settings: of the study, for a run directory; else nothing.
+      columns: where the table's names differ.
+      folder: for its laws, for a run directory.
+      cells: of the sweep that was reduced to `table`, where one was.
+    """
+
+    table: Path | pl.DataFrame
+    settings: dict[str, Any]
+    columns: Mapping[str, str]
+    folder: Path | None = None
+    cells: Reduced | None = None
+
+    def asked(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """`settings` of the command line over the study's own."""
+        return {**self.settings, **settings, "columns": self.columns}
+
+
+def source_of(
+    path: Path, columns: Mapping[str, str], sweep: Sweep | None = None, forms: Sequence[LawForm] = ()
+) -> Source:
+    """The table at `path`: as it is, or reduced by `sweep` for `forms`. A run directory stands for its observations."""
+    if not path.is_dir():
+        if sweep is None:
+            return Source(path, {}, columns)
+        cells = reduced(path, sweep, columns, forms)
+        return Source(cells.table, {}, cells.columns, cells=cells)
+    if sweep is not None:
+        raise StudyError(
+            f"--best-over takes the table of a raw sweep, and {path} is a run directory, whose study trains each N and "
+            "D at one setting: leave it out"
+        )
+    directory = RunDirectory(path)
+    if not directory.observations.is_file():
+        raise StudyError(f"{path} has no observations.csv; give the folder of a `scaling run`, or a table")
+    return Source(directory.observations, settings_of(load_study(directory.study)), columns, directory.laws)

@@ -16,7 +16,7 @@ import numpy as np
 
 from scaling.data import TrainingBatches
 from scaling.models import multipliers
-from scaling.records import Horizon, JobSettings, Trajectory, TrajectoryDirectory, pretty_json
+from scaling.records import Horizon, JobSettings, Trajectory, TrajectoryDirectory, content_hash, pretty_json
 from scaling.training.checkpoints import TRUNK, Checkpoints
 from scaling.training.metrics import MetricsFile
 from scaling.training.optimizers import Settings
@@ -56,7 +56,7 @@ def train(task: Task) -> None:
     if not left or task.directory.diverged.exists():
         return
     initial = task.program.initialise(task.trajectory.recipe.seed, task.trajectory.recipe.beta1)
-    checkpoints = Checkpoints(task.directory.checkpoints, initial)
+    checkpoints = Checkpoints(task.directory.checkpoints, initial, about(task.trajectory))
     left.sort(key=lambda horizon: horizon.fork_step)
     state = checkpoints.restore(TRUNK, at_most=left[0].fork_step) or initial
     with MetricsFile(task.directory.metrics) as metrics:
@@ -149,6 +149,16 @@ class _Run:
             "time": round(time.time(), 3),
         }
         self.metrics.write(line)
+
+
+def about(trajectory: Trajectory) -> dict[str, str]:
+    """What a checkpoint of `trajectory` must agree with, by name."""
+    return {
+        "model": content_hash(trajectory.model.model_dump(mode="json")),
+        "recipe": content_hash(trajectory.recipe.model_dump(mode="json")),
+        "text": trajectory.data.fingerprint,
+        "tokenizer": trajectory.data.tokenizer,
+    }
 
 
 def hyper_parameters(trajectory: Trajectory, horizon: Horizon, trunk: bool) -> Hyper:

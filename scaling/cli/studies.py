@@ -2,6 +2,8 @@
 
 import json
 import os
+import signal
+import sys
 import threading
 from pathlib import Path
 
@@ -91,13 +93,21 @@ def job(arguments: list[str]) -> int:
         threading.Thread(target=_end_with_parent, daemon=True).start()
     if options.core is not None:
         os.sched_setaffinity(0, {options.core})  # before JAX starts: it counts cores once, and results depend on it
+    from scaling.engines import EXIT_RESUME
     from scaling.training import job as jobs
+    from scaling.training.loop import Interrupted
 
     try:
         given = Job.model_validate(read_json(Path(options.job)))
     except ValidationError as error:
         raise StudyError(f"{options.job}: {explain(error, Job)}") from None
-    jobs.run(given)
+    asked = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    try:
+        jobs.run(given, asked.is_set)
+    except Interrupted as interrupted:
+        print(f"{given.name}: {interrupted}; started again, it goes on from there", file=sys.stderr)
+        return EXIT_RESUME
     return 0
 
 

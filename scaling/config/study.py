@@ -209,6 +209,8 @@ class CheckpointConfig(Part):
 
     every_seconds: Annotated[float, Field(gt=0)] = 60.0
     """Time between two checkpoints of a running trajectory; each fork is checkpointed too."""
+    every_steps: Annotated[int, Field(ge=1)] | None = None
+    """Optimiser steps between two checkpoints, where they are to come sooner than by time."""
     keep_forks: Literal["last", "all"] = "last"
     """Forks of the trunk to keep once their horizon is committed; the last one lets a study be extended."""
 

@@ -141,6 +141,7 @@ class JobSettings(Part):
     tokens_dir: str
     steps_per_dispatch: int
     checkpoint_seconds: float
+    checkpoint_steps: int | None = None
     keep_forks: Literal["last", "all"]
     compilation_cache: str | None
     mesh: MeshConfig = MeshConfig()

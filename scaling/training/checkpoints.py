@@ -37,7 +37,7 @@ class Checkpoints:
     """The checkpoints of one trajectory, and which of them to keep."""
 
     def __init__(self, root: Path, like: TrainState, about: Mapping[str, str]):
-        """`like` has the leaves, dtypes and shardings of what is restored; `about` is what checkpoints must agree with."""
+        """`like` has the leaves, dtypes and shardings of what is restored; with `about` a checkpoint must agree."""
         self.root = root
         self._about = {"schema": str(SCHEMA), **about}
         self._names, leaves = _named_leaves(like)

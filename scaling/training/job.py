@@ -1,6 +1,8 @@
 """A job: trajectories of one shape, one after another, in one process that compiles their program once."""
 
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -20,7 +22,7 @@ from scaling.records import (
     provenance,
 )
 from scaling.training.evaluation import bits_per_byte, evaluate
-from scaling.training.loop import Task, train
+from scaling.training.loop import Interrupted, Task, train
 from scaling.training.mesh import check_model, mesh_of
 from scaling.training.state import TrainState
 from scaling.training.step import Program, program
@@ -33,10 +35,11 @@ class JobError(RuntimeError):
     """A job that does not fit the tokens it points to."""
 
 
-def run(job: Job) -> None:
+def run(job: Job, interrupted: Callable[[], bool] = lambda: False) -> None:
     """Train every trajectory of `job` to its horizons, from wherever it was left.
 
     Raises:
+      Interrupted: `interrupted` said so; where the trajectory stands is checkpointed.
       JobError: the tokens on disk are not those that the trajectories name.
       OSError: nothing more can be written.
     """
@@ -51,11 +54,14 @@ def run(job: Job) -> None:
     sequences = parts * max(1, EVALUATION_TOKENS // (model.sequence_length * parts))
     held_out = EvaluationBatches(tokens.validation, tokens.validation_documents, sequences, model.sequence_length)
     for trajectory in job.trajectories:
+        if interrupted():
+            raise Interrupted(f"asked to end before {trajectory.id}")
         _refuse_mismatch(job, trajectory, tokens)
         directory = RunDirectory(job.settings.run_dir).trajectory(trajectory.id)
         with exclusive(directory.lock, wait=True, holder="job"):
             commit_once(directory.record, _trajectory_record(trajectory))
-            train(_task(job, trajectory, directory, tokens, compiled, held_out))
+            task = _task(job, trajectory, directory, tokens, compiled, held_out)
+            train(replace(task, interrupted=interrupted))
 
 
 def _task(

@@ -25,6 +25,10 @@ from scaling.training.state import TrainState
 from scaling.training.step import Hyper, Program
 
 
+class Interrupted(RuntimeError):
+    """The job was asked to end; where it stands is checkpointed."""
+
+
 class Diverged(RuntimeError):
     """The training loss became NaN or exploded."""
 
@@ -44,12 +48,15 @@ class Task:
     settings: JobSettings
     commit: Callable[[Horizon, TrainState], None]
     """Evaluates an annealed state and commits its horizon."""
+    interrupted: Callable[[], bool] = lambda: False
+    """Whether the job has been asked to end."""
 
 
 def train(task: Task) -> None:
     """Train `task.trajectory` until each of its horizons is committed, or until it diverges.
 
     Raises:
+      Interrupted: the job was asked to end; the next one goes on from here.
       OSError: nothing more can be written; all that was committed stays.
     """
     left = [horizon for horizon in task.trajectory.horizons if not task.directory.horizon(horizon).exists()]
@@ -70,7 +77,8 @@ def train(task: Task) -> None:
         except Diverged as diverged:
             record = {"branch": diverged.branch, "step": diverged.step, "loss": repr(diverged.loss)}
             task.directory.commit_diverged(pretty_json(record))
-    checkpoints.close()
+        finally:
+            checkpoints.close()
 
 
 class _Run:
@@ -78,7 +86,7 @@ class _Run:
 
     def __init__(self, task: Task, checkpoints: Checkpoints, metrics: MetricsFile):
         self.task, self.checkpoints, self.metrics = task, checkpoints, metrics
-        self.saved_at = time.monotonic()
+        self.saved_at, self.saved_step = time.monotonic(), 0
         self.limit = task.trajectory.recipe.divergence_factor * float(np.log(task.trajectory.model.vocabulary))
 
     def anneal(self, fork: TrainState, horizon: Horizon) -> None:
@@ -105,6 +113,7 @@ class _Run:
         trajectory, most = self.task.trajectory, self.task.settings.steps_per_dispatch
         hyper = hyper_parameters(trajectory, horizon, trunk=branch == TRUNK)
         step, pending = int(state.step), None
+        self.saved_step = step
         while step < until:
             count = min(most - step % most, until - step)
             batches = np.zeros((most, trajectory.recipe.sequences, trajectory.model.sequence_length + 1), np.int32)
@@ -113,19 +122,27 @@ class _Run:
             self._report(branch, pending)
             pending = (step, count, losses, time.monotonic())
             step += count
-            if time.monotonic() - self.saved_at > self.task.settings.checkpoint_seconds and step < until:
+            if step < until and (self.task.interrupted() or self._due(step)):
                 self._report(branch, pending)
                 pending = None
                 self._checkpoint(branch, state)
+                if self.task.interrupted():
+                    raise Interrupted(f"asked to end at step {step} of {branch}")
         self._report(branch, pending)
         return state
+
+    def _due(self, step: int) -> bool:
+        """Whether a checkpoint is: by time, or by step."""
+        settings = self.task.settings
+        late = time.monotonic() - self.saved_at > settings.checkpoint_seconds
+        return late or (settings.checkpoint_steps is not None and step - self.saved_step >= settings.checkpoint_steps)
 
     def _checkpoint(self, branch: str, state: TrainState) -> None:
         before = set(self.checkpoints.steps(branch))
         self.checkpoints.save(branch, state)
         forks = {horizon.fork_step for horizon in self.task.trajectory.horizons} if branch == TRUNK else set()
         self.checkpoints.keep(branch, {int(state.step)} | (before & forks))
-        self.saved_at = time.monotonic()
+        self.saved_at, self.saved_step = time.monotonic(), int(state.step)
 
     def _report(self, branch: str, pending: tuple[int, int, jax.Array, float] | None) -> None:
         """Read the losses of a dispatch; write them down.

@@ -87,12 +87,25 @@ def job(arguments: list[str]) -> int:
     )
     parser.add_argument("job", metavar="JOB", help="job file, as an engine wrote it")
     parser.add_argument("--core", type=int, metavar="K", help="the one core to run on")
+    parser.add_argument(
+        "--distributed", action="store_true", help="one of several processes, as Slurm, Open MPI or a TPU slice says"
+    )
+    parser.add_argument("--coordinator", metavar="HOST:PORT", help="or meet here: process 0's address")
+    parser.add_argument("--processes", type=int, metavar="N", help="with --coordinator: how many they are")
+    parser.add_argument("--process", type=int, metavar="K", help="with --coordinator: which this one is, from 0")
     parser.add_argument("--exit-with-parent", action="store_true", help="end when standard input closes")
     options = parser.parse_args(arguments)
     if options.exit_with_parent:
         threading.Thread(target=_end_with_parent, daemon=True).start()
     if options.core is not None:
         os.sched_setaffinity(0, {options.core})  # before JAX starts: it counts cores once, and results depend on it
+    group = (options.coordinator, options.processes, options.process)
+    from jax.errors import JaxRuntimeError
+
+    from scaling.training import distributed
+
+    if options.distributed or any(value is not None for value in group):
+        distributed.join(distributed.Group(*group))
     from scaling.engines import EXIT_RESUME
     from scaling.training import job as jobs
     from scaling.training.loop import Interrupted
@@ -108,6 +121,17 @@ def job(arguments: list[str]) -> int:
     except Interrupted as interrupted:
         print(f"{given.name}: {interrupted}; started again, it goes on from there", file=sys.stderr)
         return EXIT_RESUME
+    except JaxRuntimeError as error:
+        if not distributed.peer_is_gone(error):
+            raise
+        reason = str(error).splitlines()[0][:300]
+        print(
+            f"{given.name}: another process of this job is gone ({reason}); started again, it goes on from the last "
+            "checkpoint",
+            file=sys.stderr,
+            flush=True,
+        )
+        os._exit(EXIT_RESUME)  # an orderly end would wait for the one that is gone
     return 0
 
 

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
+from scaling.training.distributed import barrier, is_first
 from scaling.training.state import TrainState
 
 LOG = logging.getLogger(__name__)
@@ -49,7 +50,9 @@ class Checkpoints:
         handlers = {"state": ocp.StandardCheckpointHandler(), "about": ocp.JsonCheckpointHandler()}
         self._orbax = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler(**handlers))
         self._afterwards: list[Callable[[], None]] = []
-        self._clear_unfinished()
+        if is_first():
+            self._clear_unfinished()
+        barrier("unfinished checkpoints are removed")
 
     def steps(self, branch: str) -> list[int]:
         """Steps with a whole checkpoint on `branch`, ascending."""
@@ -62,7 +65,9 @@ class Checkpoints:
         """Write `state` at its own step behind the training; nothing happens when that step is already there."""
         self.wait()
         path = self.root / branch / str(int(state.step))
-        if path.exists():
+        there = path.exists()
+        barrier(f"{path} is looked for")
+        if there:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         arrays = dict(zip(self._names, jax.tree.leaves(state), strict=True))
@@ -77,8 +82,11 @@ class Checkpoints:
         """
         self._orbax.wait_until_finished()
         doomed, self._afterwards = self._afterwards, []
-        for remove in doomed:
-            remove()
+        if doomed:
+            if is_first():
+                for remove in doomed:
+                    remove()
+            barrier("older checkpoints are removed")
 
     def restore(self, branch: str, at_most: int) -> TrainState | None:
         """The newest state on `branch` at step `at_most` or before; None where there is none.
@@ -95,7 +103,8 @@ class Checkpoints:
                 arrays = self._read(path)
             except DAMAGE as error:
                 LOG.warning("%s is damaged (%s); going back to the checkpoint before it", path, _first_line(error))
-                _set_aside(path)
+                if is_first():
+                    _set_aside(path)
                 continue
             return jax.tree.unflatten(self._treedef, [arrays[name] for name in self._names])
         return None
@@ -113,7 +122,9 @@ class Checkpoints:
     def drop(self, branch: str) -> None:
         """Remove a branch with all its checkpoints."""
         self.wait()
-        shutil.rmtree(self.root / branch, ignore_errors=True)
+        if is_first():
+            shutil.rmtree(self.root / branch, ignore_errors=True)
+        barrier(f"{branch} is dropped")
 
     def close(self) -> None:
         self.wait()

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from scaling.records import (
     pretty_json,
     provenance,
 )
+from scaling.training.distributed import barrier, is_first
 from scaling.training.evaluation import bits_per_byte, evaluate
 from scaling.training.loop import Interrupted, Task, train
 from scaling.training.mesh import check_model, mesh_of
@@ -58,8 +60,10 @@ def run(job: Job, interrupted: Callable[[], bool] = lambda: False) -> None:
             raise Interrupted(f"asked to end before {trajectory.id}")
         _refuse_mismatch(job, trajectory, tokens)
         directory = RunDirectory(job.settings.run_dir).trajectory(trajectory.id)
-        with exclusive(directory.lock, wait=True, holder="job"):
-            commit_once(directory.record, _trajectory_record(trajectory))
+        with exclusive(directory.lock, wait=True, holder="job") if is_first() else nullcontext():
+            if is_first():
+                commit_once(directory.record, _trajectory_record(trajectory))
+            barrier(f"{trajectory.id} is ours")
             task = _task(job, trajectory, directory, tokens, compiled, held_out)
             train(replace(task, interrupted=interrupted))
 
@@ -83,7 +87,9 @@ def _task(
         score = evaluate(compiled, compiled.evaluated(state), held_out)
         tail = float(state.tail_loss) / horizon.tail_steps
         row = observe(trajectory, horizon, tokens, score.mean, score.standard_error, tail)
-        commit_horizon(directory, trajectory, horizon, row)
+        if is_first():
+            commit_horizon(directory, trajectory, horizon, row)
+        barrier(f"{horizon.name} is committed")
 
     return Task(trajectory, directory, compiled, batches, job.settings, commit)
 

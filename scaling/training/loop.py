@@ -8,6 +8,7 @@ A result depends on nothing but the trajectory: not on dispatch length, checkpoi
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from scaling.data import TrainingBatches
 from scaling.models import multipliers
 from scaling.records import Horizon, JobSettings, Trajectory, TrajectoryDirectory, content_hash, pretty_json
 from scaling.training.checkpoints import TRUNK, Checkpoints
+from scaling.training.distributed import agreed, barrier, is_first
 from scaling.training.metrics import MetricsFile
 from scaling.training.optimizers import Settings
 from scaling.training.schedules import NEVER, schedule
@@ -60,13 +62,15 @@ def train(task: Task) -> None:
       OSError: nothing more can be written; all that was committed stays.
     """
     left = [horizon for horizon in task.trajectory.horizons if not task.directory.horizon(horizon).exists()]
-    if not left or task.directory.diverged.exists():
+    done = not left or task.directory.diverged.exists()
+    barrier(f"{task.trajectory.id} is read")
+    if done:
         return
     initial = task.program.initialise(task.trajectory.recipe.seed, task.trajectory.recipe.beta1)
     checkpoints = Checkpoints(task.directory.checkpoints, initial, about(task.trajectory))
     left.sort(key=lambda horizon: horizon.fork_step)
     state = checkpoints.restore(TRUNK, at_most=left[0].fork_step) or initial
-    with MetricsFile(task.directory.metrics) as metrics:
+    with MetricsFile(task.directory.metrics) if is_first() else nullcontext() as metrics:
         run = _Run(task, checkpoints, metrics)
         try:
             for horizon in left:
@@ -76,15 +80,18 @@ def train(task: Task) -> None:
                 run.tidy(horizon)
         except Diverged as diverged:
             record = {"branch": diverged.branch, "step": diverged.step, "loss": repr(diverged.loss)}
-            task.directory.commit_diverged(pretty_json(record))
-        finally:
+            if is_first():
+                task.directory.commit_diverged(pretty_json(record))
+        except Interrupted:
             checkpoints.close()
+            raise
+    checkpoints.close()
 
 
 class _Run:
     """The moving parts of one call of `train`."""
 
-    def __init__(self, task: Task, checkpoints: Checkpoints, metrics: MetricsFile):
+    def __init__(self, task: Task, checkpoints: Checkpoints, metrics: MetricsFile | None):
         self.task, self.checkpoints, self.metrics = task, checkpoints, metrics
         self.saved_at, self.saved_step = time.monotonic(), 0
         self.limit = task.trajectory.recipe.divergence_factor * float(np.log(task.trajectory.model.vocabulary))
@@ -113,20 +120,23 @@ class _Run:
         trajectory, most = self.task.trajectory, self.task.settings.steps_per_dispatch
         hyper = hyper_parameters(trajectory, horizon, trunk=branch == TRUNK)
         step, pending = int(state.step), None
+        rows = self.task.program.rows(trajectory.recipe.sequences)
         self.saved_step = step
         while step < until:
             count = min(most - step % most, until - step)
-            batches = np.zeros((most, trajectory.recipe.sequences, trajectory.model.sequence_length + 1), np.int32)
-            batches[:count] = self.task.batches.dispatch(step, count)
-            state, losses = self.task.program.train(state, batches, count, hyper)
+            batches = np.zeros((most, len(rows), trajectory.model.sequence_length + 1), np.int32)
+            batches[:count] = self.task.batches.dispatch(step, count, rows)
+            placed = self.task.program.placed(batches, trajectory.recipe.sequences)
+            state, losses = self.task.program.train(state, placed, count, hyper)
             self._report(branch, pending)
             pending = (step, count, losses, time.monotonic())
             step += count
-            if step < until and (self.task.interrupted() or self._due(step)):
+            interrupted = agreed(self.task.interrupted())
+            if step < until and (interrupted or agreed(self._due(step))):
                 self._report(branch, pending)
                 pending = None
                 self._checkpoint(branch, state)
-                if self.task.interrupted():
+                if interrupted:
                     raise Interrupted(f"asked to end at step {step} of {branch}")
         self._report(branch, pending)
         return state
@@ -165,7 +175,8 @@ class _Run:
             "tokens_per_second": round(count * self.task.trajectory.batch_tokens / (time.monotonic() - started)),
             "time": round(time.time(), 3),
         }
-        self.metrics.write(line)
+        if self.metrics is not None:
+            self.metrics.write(line)
 
 
 def about(trajectory: Trajectory) -> dict[str, str]:

@@ -128,3 +128,26 @@ def laid_out_as(constrain: Constrain, function: Callable[..., Any]) -> Callable[
             return function(*given)
 
     return traced
+
+
+def own_rows(mesh: Mesh, sequences: int) -> range:
+    """The sequences of a batch that this process's devices hold.
+
+    Raises:
+      StudyError: they do not follow one another, so that no process could read its part in one piece.
+    """
+    places = NamedSharding(mesh, PartitionSpec(("data", "fsdp"))).addressable_devices_indices_map((sequences,))
+    held = sorted({row for (part,) in places.values() for row in range(*part.indices(sequences))})
+    if held != list(range(held[0], held[-1] + 1)):
+        raise StudyError(
+            f"engine.mesh gives process {jax.process_index()} sequences {held} of a batch; put the devices of a "
+            "process side by side along data or fsdp"
+        )
+    return range(held[0], held[-1] + 1)
+
+
+def placed_batch(mesh: Mesh, tokens: np.ndarray[Any, Any], sequences: int) -> jax.Array:
+    """The global array [..., sequences, T + 1] of what each process has read of it."""
+    split = PartitionSpec(*[None] * (tokens.ndim - 2), ("data", "fsdp"))
+    shape = (*tokens.shape[:-2], sequences, tokens.shape[-1])
+    return jax.make_array_from_process_local_data(NamedSharding(mesh, split), tokens, shape)

@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from scaling.config import ModelConfig, Optimizer
 from scaling.models import Forward, Multipliers, next_token_losses
-from scaling.training.mesh import constrained, laid_out_as, state_shardings
+from scaling.training.mesh import constrained, laid_out_as, own_rows, placed_batch, state_shardings
 from scaling.training.optimizers import Settings, evaluated, optimizer
 from scaling.training.schedules import Schedule, learning_rate
 from scaling.training.state import Architecture, Params, TrainState, architecture, initial_state
@@ -47,6 +48,16 @@ class Program:
     """The parameters that a state's loss is measured at."""
     fork: Callable[[TrainState], TrainState]
     """A copy that survives donation of the original, with tail_loss back at 0."""
+    mesh: Mesh | None = None
+    """Where the arrays lie; None for one device."""
+
+    def rows(self, sequences: int) -> range:
+        """Which sequences of a batch this process reads."""
+        return range(sequences) if self.mesh is None else own_rows(self.mesh, sequences)
+
+    def placed(self, tokens: np.ndarray[Any, Any], sequences: int) -> Any:
+        """Tokens [..., rows, T + 1] of this process as the whole batch's array, [..., sequences, T + 1]."""
+        return tokens if self.mesh is None else placed_batch(self.mesh, tokens, sequences)
 
 
 def program(config: ModelConfig, kind: Optimizer = "adamw", mesh: Mesh | None = None) -> Program:
@@ -99,6 +110,7 @@ def program(config: ModelConfig, kind: Optimizer = "adamw", mesh: Mesh | None = 
         ),
         evaluated=jax.jit(at, in_shardings=(state,), out_shardings=state.params),
         fork=jax.jit(fork, in_shardings=(state,), out_shardings=state),
+        mesh=mesh,
     )
 
 

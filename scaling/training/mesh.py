@@ -17,7 +17,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from scaling.config import MeshConfig, ModelConfig, StudyError
 from scaling.models import Declaration
-from scaling.models.sharding import Axes, Constrain, laid_out
+from scaling.models.sharding import Axes, laid_out
 
 AXES = ("population", "data", "fsdp", "tensor")
 TABLE: dict[str, tuple[str, ...]] = {
@@ -115,13 +115,11 @@ def state_shardings(abstract: Any, declared: Mapping[str, Declaration], mesh: Me
     return jax.tree_util.tree_map_with_path(one, abstract)
 
 
-def constrained(mesh: Mesh, x: jax.Array, axes: Axes) -> jax.Array:
-    """An activation, placed by its logical axes."""
-    return jax.lax.with_sharding_constraint(x, placed(axes, x.shape, mesh))
+def constraining(mesh: Mesh, function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function`, traced with every marked activation placed by its logical axes."""
 
-
-def laid_out_as(constrain: Constrain, function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function`, traced with every marked activation placed."""
+    def constrain(x: jax.Array, axes: Axes) -> jax.Array:
+        return jax.lax.with_sharding_constraint(x, placed(axes, x.shape, mesh))
 
     def traced(*given: Any) -> Any:
         with laid_out(constrain):

@@ -6,7 +6,6 @@ trajectories of one shape share one compiled program, and a dispatch of fewer th
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -17,7 +16,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from scaling.config import ModelConfig, Optimizer
 from scaling.models import Forward, Multipliers, next_token_losses
-from scaling.training.mesh import constrained, laid_out_as, own_rows, placed_batch, state_shardings
+from scaling.training.mesh import constraining, own_rows, placed_batch, state_shardings
 from scaling.training.optimizers import Settings, evaluated, optimizer
 from scaling.training.schedules import Schedule, learning_rate
 from scaling.training.state import Architecture, Params, TrainState, architecture, initial_state
@@ -93,18 +92,17 @@ def program(config: ModelConfig, kind: Optimizer = "adamw", mesh: Mesh | None = 
     whole = NamedSharding(mesh, PartitionSpec())
     sequences = ("data", "fsdp")
     batches = NamedSharding(mesh, PartitionSpec(None, sequences))
-    placing = partial(constrained, mesh)
     return Program(
         model=model,
         initialise=jax.jit(initialise, out_shardings=state),
         train=jax.jit(
-            laid_out_as(placing, train),
+            constraining(mesh, train),
             in_shardings=(state, batches, None, None),
             out_shardings=(state, whole),
             donate_argnums=0,
         ),
         losses=jax.jit(
-            laid_out_as(placing, losses),
+            constraining(mesh, losses),
             in_shardings=(state.params, NamedSharding(mesh, PartitionSpec(sequences))),
             out_shardings=whole,
         ),

@@ -12,12 +12,14 @@ from collections import Counter
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from scaling.config import MeshConfig, ModelConfig
 from scaling.models import multipliers
 from scaling.training.mesh import make_mesh
 from scaling.training.optimizers import Settings
+from scaling.training.population import population, stacked
 from scaling.training.schedules import NEVER, Schedule
 from scaling.training.step import Hyper, Program, program
 
@@ -29,6 +31,12 @@ MESHES: dict[str, dict[str, int]] = {
     "fsdp 4 x tensor 2": {"fsdp": 4, "tensor": 2},
     "data 2 x fsdp 2 x tensor 2": {"data": 2, "fsdp": 2, "tensor": 2},
 }
+STACKED: dict[str, dict[str, int]] = {
+    "population 8": {"population": 8},
+    "population 2 x data 2 x fsdp 2": {"population": 2, "data": 2, "fsdp": 2},
+    "population 4 x tensor 2": {"population": 4, "tensor": 2},
+}
+"""Meshes of as many trajectories as the population has, each of its own seed."""
 MODEL = ModelConfig(
     layers=2, width=64, heads=8, kv_heads=4, ffn_width=128, vocabulary=256, sequence_length=32, layer_loop="scan"
 )
@@ -42,14 +50,25 @@ COLLECTIVE = re.compile(
 SHAPE = re.compile(r"\w+\[([\d,]*)\]")
 
 
-def losses(compiled: Program, batches: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    _, found = compiled.train(compiled.initialise(0), batches, STEPS, HYPER)
+def losses(compiled: Program, batches: np.ndarray[Any, Any], seed: int = 0) -> np.ndarray[Any, Any]:
+    _, found = compiled.train(compiled.initialise(seed), batches, STEPS, HYPER)
     return np.asarray(found)
 
 
-def collectives(compiled: Program, batches: np.ndarray[Any, Any]) -> tuple[dict[str, int], int]:
-    """(how many of each kind, elements of the largest all-gather's result) in the compiled training program."""
-    text = compiled.train.lower(compiled.initialise(0), batches, STEPS, HYPER).compile().as_text()  # type: ignore[attr-defined]
+def stacked_losses(axes: dict[str, int], batches: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], str]:
+    """(losses (members, steps), text of the compiled program) of members of seeds 0, 1, ..."""
+    members = axes["population"]
+    together = population(MODEL, "adamw", make_mesh(MeshConfig(**axes)))
+    state = together.initialise(jnp.arange(members), jnp.full(members, 0.9))
+    tokens = np.broadcast_to(batches, (members, *batches.shape))
+    rest = (STEPS, stacked([HYPER] * members), jnp.full(members, 1e9), jnp.ones(members, bool))
+    text = together.train.lower(state, tokens, *rest).compile().as_text()  # type: ignore[attr-defined]
+    _, found, _ = together.train(state, tokens, *rest)
+    return np.asarray(found), text
+
+
+def collectives(text: str) -> tuple[dict[str, int], int]:
+    """(how many of each kind, elements of the largest all-gather's result) in a compiled program."""
     found, widest = Counter[str](), 0
     for result, kind in COLLECTIVE.findall(text):
         found[kind] += 1
@@ -62,10 +81,11 @@ def collectives(compiled: Program, batches: np.ndarray[Any, Any]) -> tuple[dict[
 def main() -> None:
     batches = np.random.default_rng(0).integers(0, 256, (STEPS, 8, 33)).astype(np.uint16)
     alone = losses(program(MODEL), batches)
-    report = {}
+    report: dict[str, Any] = {}
     for name, axes in MESHES.items():
         compiled = program(MODEL, "adamw", make_mesh(MeshConfig(**axes)))
-        counts, widest = collectives(compiled, batches)
+        lowered = compiled.train.lower(compiled.initialise(0), batches, STEPS, HYPER)  # type: ignore[attr-defined]
+        counts, widest = collectives(lowered.compile().as_text())
         params = compiled.initialise(0).params
         report[name] = {
             "difference": float(np.max(np.abs(losses(compiled, batches) - alone))),
@@ -74,6 +94,13 @@ def main() -> None:
             "largest_piece": {
                 n: [int(p.size), int(max(s.data.size for s in p.addressable_shards))] for n, p in params.items()
             },
+        }
+    seeds = np.stack([losses(program(MODEL), batches, seed) for seed in range(8)])
+    for name, axes in STACKED.items():
+        found, text = stacked_losses(axes, batches)
+        report[name] = {
+            "difference": float(np.max(np.abs(found - seeds[: len(found)]))),
+            "collectives": collectives(text)[0],
         }
     print(json.dumps({"devices": len(jax.devices()), "meshes": report}))
 

@@ -18,7 +18,7 @@ from scaling.training.mesh import check_model, make_mesh
 from scaling.training.state import architecture
 from tests.conftest import MODEL as SMALL
 from tests.conftest import trajectory_of
-from tests.training.eight_devices import MESHES, MODEL
+from tests.training.eight_devices import MESHES, MODEL, STACKED
 
 LAYER = max(MODEL.width * 2 * MODEL.ffn_width // 2, MODEL.vocabulary * MODEL.width)
 """Elements of the largest matrix of one layer; the embedding is one."""
@@ -36,7 +36,7 @@ def found() -> dict[str, Any]:
     return report["meshes"]
 
 
-@pytest.mark.parametrize("name", list(MESHES))
+@pytest.mark.parametrize("name", [*MESHES, *STACKED])
 def test_losses_of_twenty_steps_agree_with_one_device(found: dict[str, Any], name: str) -> None:
     assert found[name]["difference"] < 1e-5
 
@@ -47,6 +47,13 @@ def test_each_mesh_has_its_collectives_and_no_others(found: dict[str, Any], name
     kinds = set(found[name]["collectives"])
     assert kinds == ({"all-gather", "all-reduce"} if "fsdp" in MESHES[name] else {"all-reduce"})
     assert found[name]["widest_all_gather"] <= LAYER
+
+
+@pytest.mark.parametrize("name", list(STACKED))
+def test_members_of_a_population_tell_each_other_nothing(found: dict[str, Any], name: str) -> None:
+    axes = set(STACKED[name]) - {"population"}
+    expected = ({"all-gather", "all-reduce"} if "fsdp" in axes else {"all-reduce"}) if axes else set()
+    assert set(found[name]["collectives"]) == expected
 
 
 @pytest.mark.parametrize("name", list(MESHES))

@@ -68,7 +68,7 @@ def test_params_are_the_leaves_of_the_built_model(model: ModelConfig) -> None:
 def test_non_embedding_params_are_the_blocks_and_the_last_norm(model: ModelConfig) -> None:
     declared = architecture(model).declared
     shapes = jax.eval_shape(architecture(model).initialise, 0)
-    inside = [shapes[name].size for name, one in declared.items() if one.role in ("hidden", "gain")]
+    inside = [shapes[name].size for name, one in declared.items() if one.role in ("hidden", "gain", "final_gain")]
     assert count_params(model).non_embedding == sum(inside)
 
 

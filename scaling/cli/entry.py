@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from scaling import __version__
-from scaling.cli import asking, fitting, judging, studies
+from scaling.cli import asking, fitting, jobs, judging, studies
 from scaling.config import StudyError
 from scaling.laws import LawError
 from scaling.records import RecordError, is_disk_full
@@ -30,7 +30,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "forms": fitting.forms,
     "report": studies.report,
     "schema": studies.schema,
-    "job": studies.job,
+    "job": jobs.job,
 }
 
 OVERVIEW = """\

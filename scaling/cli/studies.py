@@ -1,15 +1,10 @@
-"""Verbs of a study: plan, run, status, report, schema; and the one that engines call. Each imports its rooms inside."""
+"""Verbs of a study: plan, run, status, report, schema. Each imports its rooms inside."""
 
 import json
-import os
-import threading
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from scaling.cli.parsing import Parser, study, study_parser
-from scaling.config import StudyError, explain
-from scaling.records import Job, read_json
+from scaling.config import StudyError
 
 
 def plan(arguments: list[str]) -> int:
@@ -74,34 +69,3 @@ def schema(arguments: list[str]) -> int:
     parser.parse_args(arguments)
     print(json.dumps(Study.model_json_schema(), indent=2))
     return 0
-
-
-def job(arguments: list[str]) -> int:
-    parser = Parser(
-        "job",
-        "Train the trajectories of one job file. Engines call this.",
-        "scaling job runs/x/jobs/w64.json --core 0",
-        takes="JOB",
-    )
-    parser.add_argument("job", metavar="JOB", help="job file, as an engine wrote it")
-    parser.add_argument("--core", type=int, metavar="K", help="the one core to run on")
-    parser.add_argument("--exit-with-parent", action="store_true", help="end when standard input closes")
-    options = parser.parse_args(arguments)
-    if options.exit_with_parent:
-        threading.Thread(target=_end_with_parent, daemon=True).start()
-    if options.core is not None:
-        os.sched_setaffinity(0, {options.core})  # before JAX starts: it counts cores once, and results depend on it
-    from scaling.training import job as jobs
-
-    try:
-        given = Job.model_validate(read_json(Path(options.job)))
-    except ValidationError as error:
-        raise StudyError(f"{options.job}: {explain(error, Job)}") from None
-    jobs.run(given)
-    return 0
-
-
-def _end_with_parent() -> None:
-    while os.read(0, 1):  # not sys.stdin: its lock, held at interpreter shutdown, aborts the process
-        pass
-    os._exit(1)

@@ -11,6 +11,24 @@ class Part(BaseModel):
     )
 
 
+Optimizer = Literal["adamw", "muon", "lion", "schedule_free"]
+Schedule = Literal["wsd", "cosine", "linear", "constant"]
+RuleName = Literal["standard", "mup", "completep"]
+
+
+class Parameterization(Part):
+    """How the numbers of a model differ from those of the reference model, where the ratios are 1."""
+
+    rule: RuleName = "standard"
+    """standard (one rate for all), muP (Yang 2022) or CompleteP (Dey 2025)."""
+    width_ratio: Annotated[float, Field(gt=0)] = 1.0
+    """width / reference width."""
+    depth_ratio: Annotated[float, Field(gt=0)] = 1.0
+    """layers / layers at the reference width."""
+    head_ratio: Annotated[float, Field(gt=0)] = 1.0
+    """Size of one head / its size at the reference width."""
+
+
 class ModelConfig(Part):
     """One decoder-only transformer."""
 
@@ -38,6 +56,8 @@ class ModelConfig(Part):
     """The output head is the transpose of the token embedding."""
     layer_loop: Literal["auto", "scan", "unroll"] = "auto"
     """Scan keeps compile time flat in depth; unrolled is faster when shallow. auto scans above 6 layers."""
+    parameterization: Parameterization = Parameterization()
+    """The rule of its initial scales, rates and multipliers, and where it stands from the reference model."""
 
     @model_validator(mode="after")
     def _divisible(self) -> "ModelConfig":
@@ -118,42 +138,70 @@ class FamilyConfig(Part):
 
 
 class TrainingConfig(Part):
-    """How a model of any width is trained: WSD trunk, a decay branched off at each horizon."""
+    """How a model of any width is trained."""
 
     reference_width: Annotated[int, Field(ge=1)] = 64
     """The width at which the learning rate and batch size below were tuned."""
+    parameterization: RuleName = "standard"
+    """How initial scales, rates and multipliers follow width and depth: standard, mup or completep."""
     learning_rate: Annotated[float, Field(gt=0)] = 3e-3
     """Peak learning rate at the reference width."""
-    learning_rate_exponent: float = -0.5
-    """rate(width) = learning_rate x (width / reference_width)^learning_rate_exponent."""
+    learning_rate_exponent: float | None = None
+    """rate(width) = learning_rate x (width / reference_width)^exponent: -0.5 unless given under the standard
+    parameterisation, 0 under mup and completep, whose own multipliers follow the width."""
     batch_tokens: Annotated[int, Field(ge=1)] = 1024
     """Tokens an optimiser step at the reference width; rounded to whole sequences."""
     batch_exponent: float = 0.0
     """batch(width) = batch_tokens x (width / reference_width)^batch_exponent. Never depends on the final D."""
     warmup_tokens: Annotated[int, Field(ge=0)] = 16_384
     """Tokens of linear warm-up: at most a tenth of a trajectory's shortest horizon."""
+    schedule: Schedule = "wsd"
+    """wsd: one trunk at the peak rate, a decay branched off at each horizon. cosine, linear: one run for each horizon,
+    whose rate falls from the warm-up on. constant: one trunk, measured at each horizon as it is."""
     decay_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """Share of a horizon that its decay takes."""
+    """Share of a horizon that wsd's decay takes."""
     decay_shape: Literal["linear", "1-sqrt"] = "1-sqrt"
-    """The decay's form, from the peak rate to zero."""
+    """The form of wsd's decay."""
+    final_rate: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Where the rate ends, as a share of the peak; 0.1 in Hoffmann 2022."""
+    optimizer: Optimizer = "adamw"
+    """adamw, muon (matrices orthogonalised, AdamW for the rest), lion, or schedule_free (AdamW, averaged)."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.1
     """Decoupled weight decay of matrices, times the learning rate."""
+    independent_weight_decay: bool = False
+    """The decay is weight_decay times the schedule alone, whatever the peak rate (Wortsman 2023)."""
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """AdamW's first-moment decay."""
+    """First-moment decay; schedule_free's interpolation."""
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.99
-    """AdamW's second-moment decay."""
+    """Second-moment decay; of Lion's momentum."""
     epsilon: Annotated[float, Field(gt=0)] = 1e-8
-    """AdamW's epsilon."""
+    """Adam's epsilon."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.95
+    """Muon's momentum."""
     gradient_clip: Annotated[float, Field(gt=0)] = 1.0
     """Largest global norm of the gradient."""
     minimum_steps: Annotated[int, Field(ge=1)] = 300
     """A horizon of fewer optimiser steps is refused: such cells bend the fit."""
     minimum_decay_steps: Annotated[int, Field(ge=1)] = 50
-    """A decay of fewer optimiser steps is refused."""
+    """Of wsd: a decay of fewer optimiser steps is refused."""
     steps_per_dispatch: Annotated[int, Field(ge=1)] = 64
     """Optimiser steps that one call of the compiled program takes. Does not change results."""
     divergence_factor: Annotated[float, Field(gt=1)] = 1.5
     """A training loss above this multiple of ln(vocabulary), or NaN, ends a trajectory as diverged."""
+
+    @model_validator(mode="after")
+    def _agree(self) -> "TrainingConfig":
+        if self.optimizer == "schedule_free" and self.schedule != "constant":
+            raise ValueError(
+                f"schedule is {self.schedule}, but optimizer schedule_free averages in place of a decay; "
+                "use schedule constant, or another optimizer"
+            )
+        if self.learning_rate_exponent and self.parameterization != "standard":
+            raise ValueError(
+                f"learning_rate_exponent is {self.learning_rate_exponent}, but parameterization "
+                f"{self.parameterization} follows the width by itself; leave it out, or use parameterization standard"
+            )
+        return self
 
 
 class CheckpointConfig(Part):
@@ -161,6 +209,8 @@ class CheckpointConfig(Part):
 
     every_seconds: Annotated[float, Field(gt=0)] = 60.0
     """Time between two checkpoints of a running trajectory; each fork is checkpointed too."""
+    every_steps: Annotated[int, Field(ge=1)] | None = None
+    """Optimiser steps between two checkpoints, where they are to come sooner than by time."""
     keep_forks: Literal["last", "all"] = "last"
     """Forks of the trunk to keep once their horizon is committed; the last one lets a study be extended."""
 
@@ -242,6 +292,19 @@ class CheckConfig(Part):
     """Seeds of the check, trained side by side."""
 
 
+class MeshConfig(Part):
+    """How many devices each axis of the mesh takes; their product is the number of devices of a job."""
+
+    population: Annotated[int, Field(ge=1)] = 1
+    """Trajectories side by side."""
+    data: Annotated[int, Field(ge=1)] = 1
+    """Parts of a batch, with whole parameters on each device."""
+    fsdp: Annotated[int, Field(ge=1)] = 1
+    """Parts of a batch and of every parameter."""
+    tensor: Annotated[int, Field(ge=1)] = 1
+    """Parts of heads, hidden features and vocabulary."""
+
+
 class EngineConfig(Part):
     """What runs the jobs. Never part of a trajectory's identity."""
 
@@ -253,6 +316,8 @@ class EngineConfig(Part):
     """Speed of one process, for the plan's expected time before anything was measured."""
     compilation_cache: str | None = "~/.cache/scaling/compiled"
     """Folder of JAX's persistent compilation cache; null turns it off."""
+    mesh: MeshConfig = MeshConfig()
+    """How a job's devices are laid out. Changes results in the last digits only."""
     retries: Annotated[int, Field(ge=0)] = 2
     """How often a job that crashed is started again in one run."""
 

@@ -63,10 +63,15 @@ class TrainingBatches:
         """Tokens [B, L + 1] of optimiser step `step`, counted from 0: inputs [:, :-1], targets [:, 1:]."""
         return self.dispatch(step, 1)[0]
 
-    def dispatch(self, first_step: int, count: int) -> NDArray[np.int32]:
-        """Tokens [K, B, L + 1] of the `count` = K steps from first_step on: the same as K calls of batch."""
+    def dispatch(self, first_step: int, count: int, rows: range | None = None) -> NDArray[np.int32]:
+        """Tokens [K, B, L + 1] of the `count` = K steps from first_step on: the same as K calls of batch.
+
+        With `rows` those rows of each batch alone, [K, rows, L + 1]: nothing else of the text is read.
+        """
         if first_step < 0 or count < 1:
             raise ValueError(f"first_step is {first_step} and count {count}; use at least 0 and at least 1")
+        if rows is not None and rows != range(self.sequences):
+            return self._reader.read(first_step, count, rows)
         return self.dataset(count)[first_step]
 
     def dataset(self, count: int) -> grain.MapDataset[NDArray[np.int32]]:
@@ -104,11 +109,11 @@ class _Reader:
         if self.windows:
             self._windows_WL = sliding_window_view(train, sequence_length + 1)[::sequence_length]
 
-    def read(self, first_step: int, count: int) -> NDArray[np.int32]:
-        """[K, B, L + 1], the batches of `count` steps, in one gather."""
-        first = first_step * self._sequences
-        numbers = np.arange(first, first + count * self._sequences, dtype=np.int64)
-        epochs, places = np.divmod(numbers.reshape(count, self._sequences), self.windows)
+    def read(self, first_step: int, count: int, rows: range | None = None) -> NDArray[np.int32]:
+        """[K, B, L + 1], the batches of `count` steps, or some rows of them, in one gather."""
+        row = np.arange(self._sequences, dtype=np.int64) if rows is None else np.array(rows, dtype=np.int64)
+        step = np.arange(first_step, first_step + count, dtype=np.int64)[:, None]
+        epochs, places = np.divmod(step * self._sequences + row, self.windows)
         chosen = np.empty_like(places)
         for epoch in range(int(epochs[0, 0]), int(epochs[-1, -1]) + 1):
             now = epochs == epoch

@@ -16,6 +16,10 @@ EXIT_BAD_INPUT = 2
 EXIT_DISK_FULL = 4
 """No space is left; the whole sweep stops."""
 
+EXIT_RESUME = 75
+"""It was asked to end, by SIGTERM, and has checkpointed, or another of its processes is gone: started again, it goes on
+from its checkpoints (EX_TEMPFAIL)."""
+
 Status = Literal["done", "failed", "disk_full", "interrupted"]
 
 

@@ -19,6 +19,7 @@ from scaling.engines.base import (
     EXIT_BAD_INPUT,
     EXIT_DISK_FULL,
     EXIT_DONE,
+    EXIT_RESUME,
     Engine,
     EngineState,
     JobResult,
@@ -145,6 +146,9 @@ class _Sweep:
         elif status == EXIT_DISK_FULL or (status != EXIT_DONE and self._no_space()):
             self._finish(job, "disk_full", attempt.number, f"no space is left in {self.directory.root}")
             self._stop(job)
+        elif status == EXIT_RESUME:
+            # Preempted: no crash, so that it does not count as one.
+            self._start(job, attempt.number)
         elif status == EXIT_BAD_INPUT or attempt.number > self.engine.retries:
             self._finish(job, "failed", attempt.number, _failure(attempt, status))
         else:

@@ -10,10 +10,13 @@ from flax import nnx
 from scaling.config import ModelConfig
 from scaling.models.layers import RMSNorm, rotate
 from scaling.models.parameterization import Declaration, declare
+from scaling.models.sharding import mark
 
 
 class Attention(nnx.Module):
-    """softmax(q k^T / sqrt(K) + causal mask) v (Vaswani 2017; grouped heads: Ainslie 2023; QK-norm: Henry 2020).
+    """softmax(multiplier q k^T / sqrt(K) + causal mask) v.
+
+    Vaswani 2017; grouped heads: Ainslie 2023; QK-norm: Henry 2020.
 
     Scores are computed over the full square of the sequence and masked: `accounting` counts them so.
     """
@@ -32,23 +35,29 @@ class Attention(nnx.Module):
         self.kv_heads, self.head_width = config.kv_heads, head
         self.rotary = config.positions == "rotary"
 
-    def __call__(self, x_BTW: jax.Array) -> jax.Array:
+    def __call__(self, x_BTW: jax.Array, multiplier: jax.Array | float = 1.0) -> jax.Array:
+        batch, tokens, _ = x_BTW.shape
+        v_BJSK = self._split(x_BTW @ self.value[...])
+        causal_TS = jnp.tril(jnp.ones((tokens, tokens), bool))
+        scores_BJGTS = jnp.where(causal_TS, self.scores(x_BTW, multiplier), -jnp.inf)
+        weights_BJGTS = jax.nn.softmax(scores_BJGTS, axis=-1)
+        mixed_BJGTK = jnp.einsum("BJGTS,BJSK->BJGTK", weights_BJGTS, v_BJSK)
+        mixed_BHTK = mixed_BJGTK.reshape(batch, -1, tokens, self.head_width)
+        return mixed_BHTK.transpose(0, 2, 1, 3).reshape(batch, tokens, -1) @ self.out[...]
+
+    def scores(self, x_BTW: jax.Array, multiplier: jax.Array | float) -> jax.Array:
+        """multiplier q k^T / sqrt(K) of every pair of tokens: float32[B, J, G, T, S]."""
         batch, tokens, _ = x_BTW.shape
         q_BHTK = self._split(x_BTW @ self.query[...])
         k_BJSK = self._split(x_BTW @ self.key[...])
-        v_BJSK = self._split(x_BTW @ self.value[...])
         if self.query_norm is not None and self.key_norm is not None:
             q_BHTK, k_BJSK = self.query_norm(q_BHTK), self.key_norm(k_BJSK)
         if self.rotary:
             q_BHTK, k_BJSK = rotate(q_BHTK), rotate(k_BJSK)
         q_BJGTK = q_BHTK.reshape(batch, self.kv_heads, -1, tokens, self.head_width)
-        scores_BJGTS = jnp.einsum("BJGTK,BJSK->BJGTS", q_BJGTK * self.head_width**-0.5, k_BJSK)
-        causal_TS = jnp.tril(jnp.ones((tokens, tokens), bool))
-        weights_BJGTS = jax.nn.softmax(jnp.where(causal_TS, scores_BJGTS, -jnp.inf), axis=-1)
-        mixed_BJGTK = jnp.einsum("BJGTS,BJSK->BJGTK", weights_BJGTS, v_BJSK)
-        mixed_BHTK = mixed_BJGTK.reshape(batch, -1, tokens, self.head_width)
-        return mixed_BHTK.transpose(0, 2, 1, 3).reshape(batch, tokens, -1) @ self.out[...]
+        return jnp.einsum("BJGTK,BJSK->BJGTS", q_BJGTK * (multiplier * self.head_width**-0.5), k_BJSK)
 
     def _split(self, x_BTX: jax.Array) -> jax.Array:
         batch, tokens, _ = x_BTX.shape
-        return x_BTX.reshape(batch, tokens, -1, self.head_width).transpose(0, 2, 1, 3)
+        x_BHTK = x_BTX.reshape(batch, tokens, -1, self.head_width).transpose(0, 2, 1, 3)
+        return mark(x_BHTK, "batch", "heads", None, None)

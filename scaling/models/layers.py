@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from scaling.config import ModelConfig
-from scaling.models.parameterization import Declaration, declare
+from scaling.models.parameterization import Declaration, Role, declare
+from scaling.models.sharding import mark
 
 NORM_EPSILON = 1e-6
 ROTARY_BASE = 10_000.0
@@ -19,8 +20,8 @@ ROTARY_BASE = 10_000.0
 class RMSNorm(nnx.Module):
     """x / sqrt(mean(x^2) + 1e-6) x gain, over the last dimension (Zhang and Sennrich 2019)."""
 
-    def __init__(self, size: int, axis: str, rngs: nnx.Rngs):
-        self.gain = declare(rngs.params, (size,), Declaration("gain", 1, size, (axis,)))
+    def __init__(self, size: int, axis: str, rngs: nnx.Rngs, role: Role = "gain"):
+        self.gain = declare(rngs.params, (size,), Declaration(role, 1, size, (axis,)))
 
     def __call__(self, x: jax.Array) -> jax.Array:
         scale = jax.lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + NORM_EPSILON)
@@ -60,7 +61,7 @@ class FeedForward(nnx.Module):
         self.activation = activations[config.feed_forward]
 
     def __call__(self, x_BTW: jax.Array) -> jax.Array:
-        up_BTF = x_BTW @ self.up[...]
+        up_BTF = mark(x_BTW @ self.up[...], "batch", None, "ffn")
         if self.gate is None:
             return self.activation(up_BTF) @ self.down[...]
         return (self.activation(x_BTW @ self.gate[...]) * up_BTF) @ self.down[...]

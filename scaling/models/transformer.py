@@ -10,11 +10,12 @@ from flax import nnx
 from scaling.config import ModelConfig
 from scaling.models.attention import Attention
 from scaling.models.layers import FeedForward, RMSNorm
-from scaling.models.parameterization import Declaration, declare
+from scaling.models.parameterization import Declaration, Forward, declare, multipliers
+from scaling.models.sharding import mark
 
 
 class Block(nnx.Module):
-    """x + attention(norm(x)), then x + feed_forward(norm(x)) (pre-norm, Xiong 2020)."""
+    """x + residual attention(norm(x)), then x + residual feed_forward(norm(x)) (pre-norm, Xiong 2020)."""
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
         self.attention_norm = RMSNorm(config.width, "width", rngs)
@@ -22,9 +23,10 @@ class Block(nnx.Module):
         self.feed_forward_norm = RMSNorm(config.width, "width", rngs)
         self.feed_forward = FeedForward(config, rngs)
 
-    def __call__(self, x_BTW: jax.Array) -> jax.Array:
-        x_BTW = x_BTW + self.attention(self.attention_norm(x_BTW))
-        return x_BTW + self.feed_forward(self.feed_forward_norm(x_BTW))
+    def __call__(self, x_BTW: jax.Array, forward: Forward) -> jax.Array:
+        x_BTW = x_BTW + forward.residual * self.attention(self.attention_norm(x_BTW), forward.attention)
+        x_BTW = x_BTW + forward.residual * self.feed_forward(self.feed_forward_norm(x_BTW))
+        return mark(x_BTW, "batch", None, None)
 
 
 class Transformer(nnx.Module):
@@ -50,27 +52,30 @@ class Transformer(nnx.Module):
             Block(config, nnx.Rngs(params=jax.random.fold_in(layers_key, layer))) for layer in range(config.layers)
         ]
         self.blocks = _stacked(blocks) if config.scanned else nnx.List(blocks)
-        self.norm = RMSNorm(width, "width", rngs)
+        self.norm = RMSNorm(width, "width", rngs, role="final_gain")
         score = Declaration("head", width, vocabulary, ("width", "vocabulary"))
         self.head = None if config.tied_head else declare(lambda: head_key, (width, vocabulary), score)
 
-    def __call__(self, tokens_BT: jax.Array) -> jax.Array:
-        x_BTW = self.embedding[...][tokens_BT]
+    def __call__(self, tokens_BT: jax.Array, forward: Forward | None = None) -> jax.Array:
+        forward = multipliers(self.config).forward if forward is None else forward
+        # Gathered before it is looked up: a lookup in a table whose rows are split would have to be moved whole.
+        table_VW = mark(self.embedding[...], "vocabulary", None)
+        x_BTW = mark(table_VW[tokens_BT], "batch", None, None)
         if self.position is not None:
             x_BTW = x_BTW + self.position[...][: tokens_BT.shape[1]]
         if isinstance(self.blocks, Block):
             structure, layers = nnx.split(self.blocks)
-            x_BTW, _ = jax.lax.scan(lambda x, layer: (nnx.merge(structure, layer)(x), None), x_BTW, layers)
+            x_BTW, _ = jax.lax.scan(lambda x, layer: (nnx.merge(structure, layer)(x, forward), None), x_BTW, layers)
         else:
             for block in self.blocks:
-                x_BTW = block(x_BTW)
-        head_WV = self.embedding[...].T if self.head is None else self.head[...]
-        return self.norm(x_BTW) @ head_WV
+                x_BTW = block(x_BTW, forward)
+        head_WV = table_VW.T if self.head is None else self.head[...]
+        return mark(forward.output * (self.norm(x_BTW) @ head_WV), "batch", None, "vocabulary")
 
 
-def next_token_losses(model: Transformer, tokens_BT: jax.Array) -> jax.Array:
+def next_token_losses(model: Transformer, tokens_BT: jax.Array, forward: Forward | None = None) -> jax.Array:
     """Cross-entropy in nats of each next token: int[B, T + 1] -> float32[B, T]."""
-    return cross_entropy(model(tokens_BT[:, :-1]), tokens_BT[:, 1:])
+    return cross_entropy(model(tokens_BT[:, :-1], forward), tokens_BT[:, 1:])
 
 
 def cross_entropy(logits_BTV: jax.Array, targets_BT: jax.Array) -> jax.Array:

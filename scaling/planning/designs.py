@@ -22,6 +22,8 @@ from scaling.records import DataRecord, Horizon, Recipe, Role, Trajectory
 
 SEEDS_PER_STUDY = 1000
 """Trajectory seeds are 1000 x study.seed + k, so that two study seeds never share one."""
+FALLING = ("cosine", "linear")
+"""Schedules whose rate falls from the warm-up on, so that each horizon is a run of its own."""
 FIRST_CHECK_SEED = 500
 """k of the first check seed; the fit's are below."""
 
@@ -39,13 +41,11 @@ def plan(study: Study, data: DataRecord) -> Plan:
         budgets = [budget for budget, widths in windows.items() if width in widths]
         if not budgets:
             continue
-        trajectories.append(_trajectory(study, data, width, _fit_seed(study, 0), "fit", budgets))
+        trajectories.extend(_trajectories(study, data, width, _fit_seed(study, 0), "fit", budgets))
         if width in study.sweep.replicate_widths:
             lowest = budgets[: study.sweep.replicate_budgets]
-            trajectories.extend(
-                _trajectory(study, data, width, _fit_seed(study, k), "fit", lowest)
-                for k in range(1, study.sweep.replicate_seeds)
-            )
+            for k in range(1, study.sweep.replicate_seeds):
+                trajectories.extend(_trajectories(study, data, width, _fit_seed(study, k), "fit", lowest))
     expected_check = _expected_check(study, data) if study.check.enabled else ()
     _refuse(
         [
@@ -124,13 +124,24 @@ def _cheapest_enough(study: Study, budget: float) -> float:
     return budget
 
 
-def _trajectory(
+def _trajectories(
     study: Study, data: DataRecord, width: int, seed: int, role: Role, budgets: Sequence[float], round_up: bool = False
+) -> list[Trajectory]:
+    """One for all budgets, or, where the rate falls over a whole run, one for each."""
+    apart = [[budget] for budget in budgets] if study.training.schedule in FALLING else [budgets]
+    return [_trajectory(study, data, width, seed, role, some, round_up) for some in apart]
+
+
+def _trajectory(
+    study: Study, data: DataRecord, width: int, seed: int, role: Role, budgets: Sequence[float], round_up: bool
 ) -> Trajectory:
     model = model_of(width, study)
     recipe = recipe_of(model, study.training, seed)
     params, cost = size_and_cost(model, study.accounting)
     counts, costs = count_params(model), flops_per_token(model)
+    horizons = tuple(_horizon(study, model, recipe, cost, budget, round_up) for budget in budgets)
+    if study.training.schedule in FALLING:
+        recipe = recipe_of(model, study.training, seed, total_steps=horizons[0].steps)
     return Trajectory(
         model=model,
         recipe=recipe,
@@ -143,7 +154,7 @@ def _trajectory(
         params_non_embedding=counts.non_embedding,
         flops_per_token_exact=costs.exact,
         flops_per_token_causal=costs.causal,
-        horizons=tuple(_horizon(study, model, recipe, cost, budget, round_up) for budget in budgets),
+        horizons=horizons,
     )
 
 
@@ -154,7 +165,9 @@ def _horizon(study: Study, model: ModelConfig, recipe: Recipe, cost: int, budget
     return Horizon(
         tokens=steps * batch_tokens,
         steps=steps,
-        decay_steps=max(study.training.minimum_decay_steps, round(study.training.decay_fraction * steps)),
+        decay_steps=max(study.training.minimum_decay_steps, round(study.training.decay_fraction * steps))
+        if study.training.schedule == "wsd"
+        else 0,
         decay_shape=study.training.decay_shape,
         budget=budget,
     )
@@ -169,7 +182,9 @@ def _expected_check(study: Study, data: DataRecord) -> tuple[Trajectory, ...]:
 def _check(study: Study, data: DataRecord, width: int, budget: float) -> tuple[Trajectory, ...]:
     first = SEEDS_PER_STUDY * study.seed + FIRST_CHECK_SEED
     return tuple(
-        _trajectory(study, data, width, first + k, "check", [budget], round_up=True) for k in range(study.check.seeds)
+        one
+        for k in range(study.check.seeds)
+        for one in _trajectories(study, data, width, first + k, "check", [budget], round_up=True)
     )
 
 

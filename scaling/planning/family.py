@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator
 from pydantic import ValidationError
 
 from scaling.accounting import size_and_cost
-from scaling.config import ModelConfig, Study, StudyError, TrainingConfig, explain
+from scaling.config import ModelConfig, Parameterization, Study, StudyError, TrainingConfig, explain
 from scaling.records import Recipe
 
 BYTES_VOCABULARY = 257
 """UTF-8 bytes and an end-of-document token."""
 FFN_MULTIPLE = 8
+STANDARD_RATE_EXPONENT = -0.5
+"""Of the learning rate in the width, under the standard parameterisation, unless the study gives one."""
 LARGEST_PARAMS = 1e12
 """Where the ladder of `cost_table` ends."""
 LADDER_RATIO = 2 ** (1 / 8)
@@ -33,11 +35,11 @@ def model_of(width: int, study: Study, vocabulary: int = BYTES_VOCABULARY) -> Mo
             f"width {width} is not in the family: widths are multiples of {family.width_unit}, which family.heads or "
             "family.head_width and family.queries_per_kv_head make"
         )
-    heads = family.heads_at(width)
-    depth = family.layers * (width / study.training.reference_width) ** family.depth_exponent
+    heads, reference = family.heads_at(width), study.training.reference_width
+    layers = max(1, round(family.layers * (width / reference) ** family.depth_exponent))
     try:
         return ModelConfig(
-            layers=max(1, round(depth)),
+            layers=layers,
             width=width,
             heads=heads,
             kv_heads=heads // family.queries_per_kv_head,
@@ -49,24 +51,45 @@ def model_of(width: int, study: Study, vocabulary: int = BYTES_VOCABULARY) -> Mo
             qk_norm=family.qk_norm,
             tied_head=family.tied_head,
             layer_loop=family.layer_loop,
+            parameterization=_parameterization(study, width, layers),
         )
     except ValidationError as error:
         raise StudyError(f"family, at width {width}: {explain(error, ModelConfig)}") from None
 
 
-def recipe_of(model: ModelConfig, training: TrainingConfig, seed: int) -> Recipe:
+def _parameterization(study: Study, width: int, layers: int) -> Parameterization:
+    """The rule, and the model's ratios to the reference model; under the standard rule nothing depends on them."""
+    rule, scale = study.training.parameterization, width / study.training.reference_width
+    if rule == "standard":
+        return Parameterization()
+    head_ratio = scale if study.family.heads else 1.0
+    return Parameterization(
+        rule=rule, width_ratio=scale, depth_ratio=layers / study.family.layers, head_ratio=head_ratio
+    )
+
+
+def recipe_of(model: ModelConfig, training: TrainingConfig, seed: int, total_steps: int | None = None) -> Recipe:
     """The training settings of `model`: with s = width / reference_width,
 
-    learning_rate(width) = learning_rate x s^learning_rate_exponent
+    learning_rate(width) = learning_rate x s^learning_rate_exponent    before the parameterisation's multipliers
     sequences(width) = batch_tokens x s^batch_exponent / sequence_length    rounded, at least 1
     """
     scale = model.width / training.reference_width
     batch_tokens = training.batch_tokens * scale**training.batch_exponent
+    exponent = training.learning_rate_exponent
+    if exponent is None:
+        exponent = STANDARD_RATE_EXPONENT if training.parameterization == "standard" else 0.0
     return Recipe(
-        learning_rate=training.learning_rate * scale**training.learning_rate_exponent,
+        learning_rate=training.learning_rate * scale**exponent,
         sequences=max(1, round(batch_tokens / model.sequence_length)),
         warmup_tokens=training.warmup_tokens,
+        schedule=training.schedule,
+        total_steps=total_steps,
+        final_rate=training.final_rate,
+        optimizer=training.optimizer,
         weight_decay=training.weight_decay,
+        independent_weight_decay=training.independent_weight_decay,
+        momentum=training.momentum,
         beta1=training.beta1,
         beta2=training.beta2,
         epsilon=training.epsilon,

@@ -105,6 +105,8 @@ def _warmup_problem(study: Study, long_enough: Sequence[tuple[Trajectory, Horizo
 
 
 def _decay_problem(study: Study, long_enough: Sequence[tuple[Trajectory, Horizon]]) -> Iterator[str]:
+    if study.training.schedule != "wsd":
+        return
     for trajectory, horizon in long_enough:
         room = horizon.steps - math.ceil(study.training.warmup_tokens / trajectory.batch_tokens)
         if horizon.decay_steps <= room:

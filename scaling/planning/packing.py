@@ -4,7 +4,7 @@ import heapq
 import os
 from collections.abc import Collection, Iterable, Sequence
 
-from scaling.config import EngineConfig, ModelConfig
+from scaling.config import EngineConfig, ModelConfig, Optimizer
 from scaling.planning.disk import KeepForks
 from scaling.records import Horizon, Job, JobSettings, RunDirectory, Trajectory, content_hash
 
@@ -47,9 +47,9 @@ def pack(left: Sequence[tuple[Trajectory, float]], processes: int) -> list[list[
 
     The largest group is halved again and again; of all the stages, the first counts whose makespan is near the best.
     """
-    shapes: dict[ModelConfig, list[tuple[Trajectory, float]]] = {}
+    shapes: dict[tuple[ModelConfig, Optimizer], list[tuple[Trajectory, float]]] = {}
     for trajectory, cost in left:
-        shapes.setdefault(trajectory.model, []).append((trajectory, cost))
+        shapes.setdefault(trajectory.shape, []).append((trajectory, cost))
     stages = [list(shapes.values())]
     lower_bound = max(sum(cost for _, cost in left) / processes, max((cost for _, cost in left), default=0.0))
     spans = [_span(stages[0], processes)]

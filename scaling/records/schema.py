@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from scaling.config import AccountingConfig, ModelConfig, Part
+from scaling.config import AccountingConfig, MeshConfig, ModelConfig, Optimizer, Part, Schedule
 from scaling.records.atomic import content_hash
 
 SCHEMA = 1
@@ -30,13 +30,20 @@ class Recipe(Part):
     """One trajectory's resolved training settings: everything that can change its trunk."""
 
     learning_rate: float
+    optimizer: Optimizer = "adamw"
     sequences: int
     """Sequences a batch."""
     warmup_tokens: int
+    schedule: Schedule = "wsd"
+    total_steps: int | None = None
+    """Of a schedule that falls over the whole run; None where the trunk does not know how long it will be."""
+    final_rate: float = 0.0
     weight_decay: float
+    independent_weight_decay: bool = False
     beta1: float
     beta2: float
     epsilon: float
+    momentum: float = 0.95
     gradient_clip: float
     divergence_factor: float
     seed: int
@@ -51,7 +58,7 @@ class Horizon(Part):
     steps: int
     """Optimiser steps up to D."""
     decay_steps: int
-    """The last steps of those, in which the rate falls to zero."""
+    """The last steps of those, branched off the trunk, in which its rate falls; 0 under other schedules than wsd."""
     decay_shape: Literal["linear", "1-sqrt"]
     budget: float
     """The nominal budget in FLOPs that this horizon belongs to."""
@@ -60,6 +67,11 @@ class Horizon(Part):
     def fork_step(self) -> int:
         """Steps of the trunk before the decay branches off."""
         return self.steps - self.decay_steps
+
+    @property
+    def tail_steps(self) -> int:
+        """The last steps, over which the training loss is averaged: a tenth of the decay, else a fiftieth of all."""
+        return max(1, self.decay_steps // 10 if self.decay_steps else self.steps // 50)
 
     @property
     def name(self) -> str:
@@ -102,6 +114,11 @@ class Trajectory(Part):
         return f"w{self.model.width}-l{self.model.layers}-s{self.recipe.seed}-{content_hash(self.identity)[:10]}"
 
     @property
+    def shape(self) -> tuple[ModelConfig, Optimizer]:
+        """Trajectories of one shape share one compiled program."""
+        return self.model, self.recipe.optimizer
+
+    @property
     def batch_tokens(self) -> int:
         return self.recipe.sequences * self.model.sequence_length
 
@@ -118,14 +135,16 @@ class Trajectory(Part):
 
 
 class JobSettings(Part):
-    """How a job runs; nothing here may change a result."""
+    """How a job runs; nothing here may change a result, but the mesh in its last digits."""
 
     run_dir: str
     tokens_dir: str
     steps_per_dispatch: int
     checkpoint_seconds: float
+    checkpoint_steps: int | None = None
     keep_forks: Literal["last", "all"]
     compilation_cache: str | None
+    mesh: MeshConfig = MeshConfig()
 
 
 class Job(Part):

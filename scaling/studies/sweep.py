@@ -28,6 +28,8 @@ def settings_of(study: Study, directory: RunDirectory) -> JobSettings:
         tokens_dir=str(directory.data.absolute()),
         steps_per_dispatch=study.training.steps_per_dispatch,
         checkpoint_seconds=study.checkpoints.every_seconds,
+        checkpoint_steps=study.checkpoints.every_steps,
         keep_forks=study.checkpoints.keep_forks,
         compilation_cache=None if cache is None else str(Path(cache).expanduser()),
+        mesh=study.engine.mesh,
     )

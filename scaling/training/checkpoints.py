@@ -1,23 +1,33 @@
-"""Checkpoints of one trajectory, written by Orbax: whole or not at all, and never of another structure.
+"""Checkpoints of one trajectory, written by Orbax: whole or not at all, of this model and these tokens or refused.
 
     checkpoints/trunk/<step>           the trunk
     checkpoints/<horizon>/<step>       inside a decay, removed once the horizon is committed
 
-A checkpoint is a flat mapping from the dotted path of each leaf to its array. Orbax writes under a temporary name
-and renames when all is on disk, so that a folder whose name is a number is whole.
+A checkpoint holds the state, a flat mapping from the dotted path of each leaf to its array, and what it is about: the
+version of this layout, the fingerprints of model, data and tokeniser, and a checksum of each array. Orbax writes behind
+the training, under a temporary name, and renames when all is on disk: a folder whose name is a number is whole. It does
+not notice a byte that changed there; the checksums do.
 """
 
 import logging
 import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
+from scaling.training.distributed import barrier, is_first
 from scaling.training.state import TrainState
 
 LOG = logging.getLogger(__name__)
 TRUNK = "trunk"
+SCHEMA = 1
+"""Version of what a checkpoint holds."""
+DAMAGE = (ValueError, OSError, KeyError, TypeError, AttributeError, jax.errors.JaxRuntimeError)
+"""What reading damaged files raises."""
 
 
 class CheckpointError(RuntimeError):
@@ -27,17 +37,22 @@ class CheckpointError(RuntimeError):
 class Checkpoints:
     """The checkpoints of one trajectory, and which of them to keep."""
 
-    def __init__(self, root: Path, like: TrainState):
+    def __init__(self, root: Path, like: TrainState, about: Mapping[str, str]):
+        """`like` has the leaves, dtypes and shardings of what is restored; with `about` a checkpoint must agree."""
         self.root = root
-        self._like = like
+        self._about = {"schema": str(SCHEMA), **about}
         self._names, leaves = _named_leaves(like)
         self._treedef = jax.tree.structure(like)
         self._abstract = {
             name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
             for name, leaf in zip(self._names, leaves, strict=True)
         }
-        self._orbax = ocp.StandardCheckpointer()
-        self._clear_unfinished()
+        handlers = {"state": ocp.StandardCheckpointHandler(), "about": ocp.JsonCheckpointHandler()}
+        self._orbax = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler(**handlers))
+        self._afterwards: list[Callable[[], None]] = []
+        if is_first():
+            self._clear_unfinished()
+        barrier("unfinished checkpoints are removed")
 
     def steps(self, branch: str) -> list[int]:
         """Steps with a whole checkpoint on `branch`, ascending."""
@@ -47,14 +62,31 @@ class Checkpoints:
         return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit())
 
     def save(self, branch: str, state: TrainState) -> None:
-        """Write `state` at its own step; nothing happens when that step is already there."""
-        step = int(state.step)
-        path = self.root / branch / str(step)
-        if path.exists():
+        """Write `state` at its own step behind the training; nothing happens when that step is already there."""
+        self.wait()
+        path = self.root / branch / str(int(state.step))
+        there = path.exists()
+        barrier(f"{path} is looked for")
+        if there:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._orbax.save(path.absolute(), dict(zip(self._names, jax.tree.leaves(state), strict=True)))
+        arrays = dict(zip(self._names, jax.tree.leaves(state), strict=True))
+        about = {**self._about, "checksums": _checksums(arrays)}
+        content = ocp.args.Composite(state=ocp.args.StandardSave(arrays), about=ocp.args.JsonSave(about))
+        self._orbax.save(path.absolute(), args=content)
+
+    def wait(self) -> None:
+        """Until what was saved is on disk, and what was to be removed for it is gone.
+
+        Raises whatever kept it from being written.
+        """
         self._orbax.wait_until_finished()
+        doomed, self._afterwards = self._afterwards, []
+        if doomed:
+            if is_first():
+                for remove in doomed:
+                    remove()
+            barrier("older checkpoints are removed")
 
     def restore(self, branch: str, at_most: int) -> TrainState | None:
         """The newest state on `branch` at step `at_most` or before; None where there is none.
@@ -62,38 +94,65 @@ class Checkpoints:
         A damaged checkpoint is set aside as `<step>.damaged` with a warning and the one before it is tried.
 
         Raises:
-          CheckpointError: the checkpoint holds other arrays than this model has.
+          CheckpointError: the checkpoint is of another model, other tokens or another layout than this one's.
         """
+        self.wait()
         for step in reversed([step for step in self.steps(branch) if step <= at_most]):
             path = (self.root / branch / str(step)).absolute()
             try:
-                self._check_structure(path)
-                leaves = self._orbax.restore(path, self._abstract)
-            except (ValueError, OSError, KeyError, TypeError, jax.errors.JaxRuntimeError) as error:
+                arrays = self._read(path)
+            except DAMAGE as error:
                 LOG.warning("%s is damaged (%s); going back to the checkpoint before it", path, _first_line(error))
-                _set_aside(path)
+                if is_first():
+                    _set_aside(path)
                 continue
-            return jax.tree.unflatten(self._treedef, [leaves[name] for name in self._names])
+            return jax.tree.unflatten(self._treedef, [arrays[name] for name in self._names])
         return None
 
     def keep(self, branch: str, steps: set[int]) -> None:
-        """Remove every checkpoint of `branch` but those at `steps`."""
-        for step in self.steps(branch):
-            if step not in steps:
-                self._remove(self.root / branch / str(step))
+        """Remove every checkpoint of `branch` but those at `steps`, once what is being written is on disk."""
+
+        def remove() -> None:
+            for step in self.steps(branch):
+                if step not in steps:
+                    _remove(self.root / branch / str(step))
+
+        self._afterwards.append(remove)
 
     def drop(self, branch: str) -> None:
         """Remove a branch with all its checkpoints."""
-        shutil.rmtree(self.root / branch, ignore_errors=True)
+        self.wait()
+        if is_first():
+            shutil.rmtree(self.root / branch, ignore_errors=True)
+        barrier(f"{branch} is dropped")
 
     def close(self) -> None:
+        self.wait()
         self._orbax.close()
 
-    def _check_structure(self, path: Path) -> None:
+    def _read(self, path: Path) -> dict[str, jax.Array]:
+        about = self._orbax.restore(path, args=ocp.args.Composite(about=ocp.args.JsonRestore())).about
+        for name, mine in self._about.items():
+            if about[name] != mine:
+                raise CheckpointError(
+                    f"{path} belongs to another {name}: {about[name]} there and {mine} here; move it away to train anew"
+                )
+        self._check_structure(path, about["checksums"])
+        content = ocp.args.Composite(state=ocp.args.StandardRestore(self._abstract))
+        arrays: dict[str, jax.Array] = self._orbax.restore(path, args=content).state
+        wrong = [name for name, found in _checksums(arrays).items() if found != about["checksums"][name]]
+        if wrong:
+            raise ValueError(f"the checksum of {wrong[0]} is another ({len(wrong)} arrays differ)")
+        return arrays
+
+    def _check_structure(self, path: Path, checksums: Mapping[str, Any]) -> None:
+        """Names, shapes and dtypes are this model's: Orbax itself would load what fits and leave out the rest."""
         metadata = self._orbax.metadata(path).item_metadata
-        if metadata is None:
+        if metadata is None or metadata.state is None:
             raise ValueError("its metadata is missing")
-        found = {name: (tuple(leaf.shape), str(leaf.dtype)) for name, leaf in metadata.tree.items()}
+        found = {name: (tuple(leaf.shape), str(leaf.dtype)) for name, leaf in metadata.state.tree.items()}
+        if found.keys() != checksums.keys():
+            raise ValueError("its metadata does not name its arrays")
         wanted = {name: (tuple(leaf.shape), str(leaf.dtype)) for name, leaf in self._abstract.items()}
         if found != wanted:
             different = sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
@@ -108,10 +167,36 @@ class Checkpoints:
             if not path.name.isdigit() and not path.name.endswith(".damaged"):
                 shutil.rmtree(path, ignore_errors=True)
 
-    def _remove(self, path: Path) -> None:
-        doomed = path.with_name(f"{path.name}.removed")
-        path.rename(doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
+
+def _checksums(arrays: Mapping[str, jax.Array]) -> dict[str, list[int]]:
+    return {name: [int(one) for one in both] for name, both in jax.device_get(_sums(dict(arrays))).items()}
+
+
+@jax.jit
+def _sums(arrays: dict[str, jax.Array]) -> dict[str, tuple[jax.Array, jax.Array]]:
+    """Two sums of each array's bits by place, modulo 2^32: the same on every mesh, and other if any one bit is."""
+
+    def one(array: jax.Array) -> tuple[jax.Array, jax.Array]:
+        narrow = {1: jnp.uint8, 2: jnp.uint16}.get(array.dtype.itemsize)
+        if array.dtype == jnp.bool_:
+            bits = array.astype(jnp.uint32)
+        elif narrow is not None:
+            bits = jax.lax.bitcast_convert_type(array, narrow).astype(jnp.uint32)
+        else:
+            bits = jax.lax.bitcast_convert_type(array, jnp.uint32)
+        place = jnp.zeros(bits.shape, jnp.uint32)
+        for axis, size in enumerate(bits.shape):
+            place = place * jnp.uint32(size) + jax.lax.broadcasted_iota(jnp.uint32, bits.shape, axis)
+        odd = 2 * place + 1
+        return jnp.sum(bits * odd, dtype=jnp.uint32), jnp.sum(bits * (odd * odd + 2), dtype=jnp.uint32)
+
+    return {name: one(array) for name, array in arrays.items()}
+
+
+def _remove(path: Path) -> None:
+    doomed = path.with_name(f"{path.name}.removed")
+    path.rename(doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
 
 
 def _set_aside(path: Path) -> None:

@@ -12,7 +12,10 @@ from scaling.training.step import Program
 
 def evaluate(program: Program, params: Params, batches: EvaluationBatches) -> Scored:
     """Cross-entropy of every held-out token but the first: mean in nats a token, standard error by document."""
-    pending = [program.losses(params, tokens) for tokens in batches.tokens]
+    sequences = len(batches.tokens[0])
+    rows = program.rows(sequences)
+    mine = slice(rows.start, rows.stop)
+    pending = [program.losses(params, program.placed(tokens[mine], sequences)) for tokens in batches.tokens]
     return batches.score(np.stack(jax.device_get(pending)))
 
 

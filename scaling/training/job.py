@@ -1,6 +1,9 @@
 """A job: trajectories of one shape, one after another, in one process that compiles their program once."""
 
 import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -19,8 +22,10 @@ from scaling.records import (
     pretty_json,
     provenance,
 )
+from scaling.training.distributed import barrier, is_first
 from scaling.training.evaluation import bits_per_byte, evaluate
-from scaling.training.loop import Task, tail_steps, train
+from scaling.training.loop import Interrupted, Task, train
+from scaling.training.mesh import check_model, mesh_of
 from scaling.training.state import TrainState
 from scaling.training.step import Program, program
 
@@ -32,25 +37,35 @@ class JobError(RuntimeError):
     """A job that does not fit the tokens it points to."""
 
 
-def run(job: Job) -> None:
+def run(job: Job, interrupted: Callable[[], bool] = lambda: False) -> None:
     """Train every trajectory of `job` to its horizons, from wherever it was left.
 
     Raises:
+      Interrupted: `interrupted` said so; where the trajectory stands is checkpointed.
       JobError: the tokens on disk are not those that the trajectories name.
       OSError: nothing more can be written.
     """
     _configure(job.settings.compilation_cache)
     tokens = load(job.settings.tokens_dir)
-    model = job.trajectories[0].model
-    compiled = program(model)
-    sequences = max(1, EVALUATION_TOKENS // model.sequence_length)
+    first = job.trajectories[0]
+    model = first.model
+    for trajectory in job.trajectories:
+        check_model(job.settings.mesh, trajectory.model, trajectory.recipe.sequences)
+    compiled = program(model, first.recipe.optimizer, mesh_of(job.settings.mesh))
+    parts = job.settings.mesh.data * job.settings.mesh.fsdp
+    sequences = parts * max(1, EVALUATION_TOKENS // (model.sequence_length * parts))
     held_out = EvaluationBatches(tokens.validation, tokens.validation_documents, sequences, model.sequence_length)
     for trajectory in job.trajectories:
+        if interrupted():
+            raise Interrupted(f"asked to end before {trajectory.id}")
         _refuse_mismatch(job, trajectory, tokens)
         directory = RunDirectory(job.settings.run_dir).trajectory(trajectory.id)
-        with exclusive(directory.lock, wait=True, holder="job"):
-            commit_once(directory.record, _trajectory_record(trajectory))
-            train(_task(job, trajectory, directory, tokens, compiled, held_out))
+        with exclusive(directory.lock, wait=True, holder="job") if is_first() else nullcontext():
+            if is_first():
+                commit_once(directory.record, _trajectory_record(trajectory))
+            barrier(f"{trajectory.id} is ours")
+            task = _task(job, trajectory, directory, tokens, compiled, held_out)
+            train(replace(task, interrupted=interrupted))
 
 
 def _task(
@@ -69,10 +84,12 @@ def _task(
     )
 
     def commit(horizon: Horizon, state: TrainState) -> None:
-        score = evaluate(compiled, state.params, held_out)
-        tail = float(state.tail_loss) / tail_steps(horizon)
+        score = evaluate(compiled, compiled.evaluated(state), held_out)
+        tail = float(state.tail_loss) / horizon.tail_steps
         row = observe(trajectory, horizon, tokens, score.mean, score.standard_error, tail)
-        commit_horizon(directory, trajectory, horizon, row)
+        if is_first():
+            commit_horizon(directory, trajectory, horizon, row)
+        barrier(f"{horizon.name} is committed")
 
     return Task(trajectory, directory, compiled, batches, job.settings, commit)
 
@@ -84,7 +101,7 @@ def _refuse_mismatch(job: Job, trajectory: Trajectory, tokens: Tokens) -> None:
             f"{trajectory.id} trains on tokens {trajectory.data.fingerprint[:12]}, but {job.settings.tokens_dir} "
             f"holds {tokens.record.fingerprint[:12]}; start the study again"
         )
-    if trajectory.model != first.model:
+    if trajectory.shape != first.shape:
         raise JobError(f"{trajectory.id} has another shape than {first.id}; make it a job of its own")
 
 

@@ -8,6 +8,7 @@ A result depends on nothing but the trajectory: not on dispatch length, checkpoi
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +16,19 @@ import jax
 import numpy as np
 
 from scaling.data import TrainingBatches
-from scaling.records import Horizon, JobSettings, Trajectory, TrajectoryDirectory, pretty_json
+from scaling.models import multipliers
+from scaling.records import Horizon, JobSettings, Trajectory, TrajectoryDirectory, content_hash, pretty_json
 from scaling.training.checkpoints import TRUNK, Checkpoints
+from scaling.training.distributed import agreed, barrier, is_first
 from scaling.training.metrics import MetricsFile
-from scaling.training.optimizers import AdamW
-from scaling.training.schedules import NEVER, wsd
+from scaling.training.optimizers import Settings
+from scaling.training.schedules import NEVER, schedule
 from scaling.training.state import TrainState
 from scaling.training.step import Hyper, Program
+
+
+class Interrupted(RuntimeError):
+    """The job was asked to end; where it stands is checkpointed."""
 
 
 class Diverged(RuntimeError):
@@ -43,45 +50,56 @@ class Task:
     settings: JobSettings
     commit: Callable[[Horizon, TrainState], None]
     """Evaluates an annealed state and commits its horizon."""
+    interrupted: Callable[[], bool] = lambda: False
+    """Whether the job has been asked to end."""
 
 
 def train(task: Task) -> None:
     """Train `task.trajectory` until each of its horizons is committed, or until it diverges.
 
     Raises:
+      Interrupted: the job was asked to end; the next one goes on from here.
       OSError: nothing more can be written; all that was committed stays.
     """
     left = [horizon for horizon in task.trajectory.horizons if not task.directory.horizon(horizon).exists()]
-    if not left or task.directory.diverged.exists():
+    done = not left or task.directory.diverged.exists()
+    barrier(f"{task.trajectory.id} is read")
+    if done:
         return
-    initial = task.program.initialise(task.trajectory.recipe.seed)
-    checkpoints = Checkpoints(task.directory.checkpoints, initial)
+    initial = task.program.initialise(task.trajectory.recipe.seed, task.trajectory.recipe.beta1)
+    checkpoints = Checkpoints(task.directory.checkpoints, initial, about(task.trajectory))
     left.sort(key=lambda horizon: horizon.fork_step)
     state = checkpoints.restore(TRUNK, at_most=left[0].fork_step) or initial
-    with MetricsFile(task.directory.metrics) as metrics:
+    with MetricsFile(task.directory.metrics) if is_first() else nullcontext() as metrics:
         run = _Run(task, checkpoints, metrics)
         try:
             for horizon in left:
-                state = run.advance(TRUNK, state, horizon.fork_step, None)
+                state = run.advance(TRUNK, state, horizon.fork_step, horizon)
                 checkpoints.save(TRUNK, state)
                 run.anneal(state, horizon)
                 run.tidy(horizon)
         except Diverged as diverged:
             record = {"branch": diverged.branch, "step": diverged.step, "loss": repr(diverged.loss)}
-            task.directory.commit_diverged(pretty_json(record))
+            if is_first():
+                task.directory.commit_diverged(pretty_json(record))
+        except Interrupted:
+            checkpoints.close()
+            raise
     checkpoints.close()
 
 
 class _Run:
     """The moving parts of one call of `train`."""
 
-    def __init__(self, task: Task, checkpoints: Checkpoints, metrics: MetricsFile):
+    def __init__(self, task: Task, checkpoints: Checkpoints, metrics: MetricsFile | None):
         self.task, self.checkpoints, self.metrics = task, checkpoints, metrics
-        self.saved_at = time.monotonic()
+        self.saved_at, self.saved_step = time.monotonic(), 0
         self.limit = task.trajectory.recipe.divergence_factor * float(np.log(task.trajectory.model.vocabulary))
 
     def anneal(self, fork: TrainState, horizon: Horizon) -> None:
-        """Decay from a fork of the trunk, which stays usable; evaluate; commit."""
+        """Decay from a fork of the trunk, which stays usable, if there is a decay; evaluate; commit."""
+        if not horizon.decay_steps:
+            return self.task.commit(horizon, fork)
         state = self.checkpoints.restore(horizon.name, at_most=horizon.steps)
         if state is None:
             state = self.task.program.fork(fork)
@@ -94,32 +112,47 @@ class _Run:
         if self.task.settings.keep_forks == "last":
             self.checkpoints.keep(TRUNK, {horizon.fork_step})
 
-    def advance(self, branch: str, state: TrainState, until: int, horizon: Horizon | None) -> TrainState:
-        """Train up to step `until`. Losses are read one dispatch late, so that the device never waits for the host."""
+    def advance(self, branch: str, state: TrainState, until: int, horizon: Horizon) -> TrainState:
+        """Train up to step `until` on the way to `horizon`.
+
+        Losses are read one dispatch late, so that the device never waits for the host.
+        """
         trajectory, most = self.task.trajectory, self.task.settings.steps_per_dispatch
-        hyper = hyper_parameters(trajectory, horizon)
+        hyper = hyper_parameters(trajectory, horizon, trunk=branch == TRUNK)
         step, pending = int(state.step), None
+        rows = self.task.program.rows(trajectory.recipe.sequences)
+        self.saved_step = step
         while step < until:
             count = min(most - step % most, until - step)
-            batches = np.zeros((most, trajectory.recipe.sequences, trajectory.model.sequence_length + 1), np.int32)
-            batches[:count] = self.task.batches.dispatch(step, count)
-            state, losses = self.task.program.train(state, batches, count, hyper)
+            batches = np.zeros((most, len(rows), trajectory.model.sequence_length + 1), np.int32)
+            batches[:count] = self.task.batches.dispatch(step, count, rows)
+            placed = self.task.program.placed(batches, trajectory.recipe.sequences)
+            state, losses = self.task.program.train(state, placed, count, hyper)
             self._report(branch, pending)
             pending = (step, count, losses, time.monotonic())
             step += count
-            if time.monotonic() - self.saved_at > self.task.settings.checkpoint_seconds and step < until:
+            interrupted = agreed(self.task.interrupted())
+            if step < until and (interrupted or agreed(self._due(step))):
                 self._report(branch, pending)
                 pending = None
                 self._checkpoint(branch, state)
+                if interrupted:
+                    raise Interrupted(f"asked to end at step {step} of {branch}")
         self._report(branch, pending)
         return state
+
+    def _due(self, step: int) -> bool:
+        """Whether a checkpoint is: by time, or by step."""
+        settings = self.task.settings
+        late = time.monotonic() - self.saved_at > settings.checkpoint_seconds
+        return late or (settings.checkpoint_steps is not None and step - self.saved_step >= settings.checkpoint_steps)
 
     def _checkpoint(self, branch: str, state: TrainState) -> None:
         before = set(self.checkpoints.steps(branch))
         self.checkpoints.save(branch, state)
         forks = {horizon.fork_step for horizon in self.task.trajectory.horizons} if branch == TRUNK else set()
         self.checkpoints.keep(branch, {int(state.step)} | (before & forks))
-        self.saved_at = time.monotonic()
+        self.saved_at, self.saved_step = time.monotonic(), int(state.step)
 
     def _report(self, branch: str, pending: tuple[int, int, jax.Array, float] | None) -> None:
         """Read the losses of a dispatch; write them down.
@@ -142,19 +175,35 @@ class _Run:
             "tokens_per_second": round(count * self.task.trajectory.batch_tokens / (time.monotonic() - started)),
             "time": round(time.time(), 3),
         }
-        self.metrics.write(line)
+        if self.metrics is not None:
+            self.metrics.write(line)
 
 
-def hyper_parameters(trajectory: Trajectory, horizon: Horizon | None) -> Hyper:
-    """The traced numbers of a trajectory's trunk (`horizon` is None) or of one of its decays."""
+def about(trajectory: Trajectory) -> dict[str, str]:
+    """What a checkpoint of `trajectory` must agree with, by name."""
+    return {
+        "model": content_hash(trajectory.model.model_dump(mode="json")),
+        "recipe": content_hash(trajectory.recipe.model_dump(mode="json")),
+        "text": trajectory.data.fingerprint,
+        "tokenizer": trajectory.data.tokenizer,
+    }
+
+
+def hyper_parameters(trajectory: Trajectory, horizon: Horizon, trunk: bool) -> Hyper:
+    """The traced numbers on the way to `horizon`, along the trunk or through its decay."""
+    measured = not trunk or not horizon.decay_steps
     recipe = trajectory.recipe
     return Hyper(
-        schedule=wsd(recipe, trajectory.batch_tokens, horizon),
-        optimizer=AdamW(recipe.beta1, recipe.beta2, recipe.epsilon, recipe.weight_decay, recipe.gradient_clip),
-        tail_start=NEVER if horizon is None else float(horizon.steps - tail_steps(horizon)),
+        schedule=schedule(recipe, trajectory.batch_tokens, None if trunk else horizon),
+        optimizer=Settings(
+            beta1=recipe.beta1,
+            beta2=recipe.beta2,
+            epsilon=recipe.epsilon,
+            momentum=recipe.momentum,
+            weight_decay=recipe.weight_decay,
+            peak=recipe.learning_rate if recipe.independent_weight_decay else 0.0,
+            gradient_clip=recipe.gradient_clip,
+        ),
+        scales=multipliers(trajectory.model),
+        tail_start=float(horizon.steps - horizon.tail_steps) if measured else NEVER,
     )
-
-
-def tail_steps(horizon: Horizon) -> int:
-    """The decay's last tenth, over which the training loss is averaged."""
-    return max(1, horizon.decay_steps // 10)

@@ -1,4 +1,4 @@
-"""Warm-up, stable, decay: the rate as a jnp formula of traced numbers, so that all runs share one program."""
+"""The learning rate as a jnp formula of traced numbers, so that the runs of all schedules share one program."""
 
 from typing import NamedTuple
 
@@ -8,36 +8,48 @@ import jax.numpy as jnp
 from scaling.records import Horizon, Recipe
 
 DECAY_POWER = {"linear": 1.0, "1-sqrt": 0.5}
-"""decay(x) = 1 - x^power, x from 0 to 1 through the decay (Hägele 2024, section 3)."""
+"""fall(x) = 1 - x^power, x from 0 to 1 through the decay (Hägele 2024, section 3)."""
 
 NEVER = 2.0**30
-"""Fork step of a trunk: no decay."""
+"""Step at which the rate of a trunk begins to fall."""
 
 
-class Wsd(NamedTuple):
-    """Traced scalars of a warm-up-stable-decay schedule. Steps count from 0."""
+class Schedule(NamedTuple):
+    """Traced scalars of warm-up, stable phase and fall. Steps count from 0."""
 
     peak: jax.Array | float
     warmup_steps: jax.Array | float
-    fork_step: jax.Array | float
-    decay_steps: jax.Array | float
-    decay_power: jax.Array | float
+    fall_start: jax.Array | float
+    fall_steps: jax.Array | float
+    power: jax.Array | float
+    """Of 1 - x^power; 0 for (1 + cos(pi x)) / 2 (Loshchilov 2017)."""
+    final: jax.Array | float = 0.0
+    """Where the rate ends, as a share of the peak."""
 
 
-def wsd(recipe: Recipe, batch_tokens: int, horizon: Horizon | None) -> Wsd:
-    """The schedule of a trunk (`horizon` is None), or of the decay that ends at a horizon."""
-    return Wsd(
-        peak=recipe.learning_rate,
-        warmup_steps=max(recipe.warmup_tokens / batch_tokens, 1.0),
-        fork_step=NEVER if horizon is None else float(horizon.fork_step),
-        decay_steps=1.0 if horizon is None else float(horizon.decay_steps),
-        decay_power=DECAY_POWER["linear" if horizon is None else horizon.decay_shape],
-    )
+def schedule(recipe: Recipe, batch_tokens: int, horizon: Horizon | None) -> Schedule:
+    """The rate of a trunk (`horizon` is None), or of the decay that ends at a horizon."""
+    warmup = max(recipe.warmup_tokens / batch_tokens, 1.0)
+    start, steps, power = NEVER, 1.0, 1.0
+    if recipe.total_steps is not None:
+        # The warm-up's last step is at the peak already.
+        start, steps = warmup - 1, max(recipe.total_steps - warmup + 1, 1.0)
+        power = 0.0 if recipe.schedule == "cosine" else 1.0
+    elif horizon is not None and horizon.decay_steps:
+        start, steps = float(horizon.fork_step), float(horizon.decay_steps)
+        power = DECAY_POWER[horizon.decay_shape]
+    return Schedule(recipe.learning_rate, warmup, start, steps, power, recipe.final_rate)
 
 
-def learning_rate(schedule: Wsd, step: jax.Array) -> jax.Array:
-    """peak x min(1, (step + 1) / warmup_steps) x (1 - x^power), x = (step - fork_step) / decay_steps in [0, 1]."""
+def learning_rate(given: Schedule, step: jax.Array) -> jax.Array:
+    """peak x min(1, (step + 1) / warmup_steps) x (final + (1 - final) x fall(x)).
+
+    x = (step - fall_start) / fall_steps, within 0 and 1.
+    """
     step = step.astype(jnp.float32)
-    warmup = jnp.minimum(1.0, (step + 1) / schedule.warmup_steps)
-    through = jnp.clip((step - schedule.fork_step) / schedule.decay_steps, 0.0, 1.0)
-    return schedule.peak * warmup * (1.0 - through**schedule.decay_power)
+    warmup = jnp.minimum(1.0, (step + 1) / given.warmup_steps)
+    x = jnp.clip((step - given.fall_start) / given.fall_steps, 0.0, 1.0)
+    fall = jnp.where(
+        given.power > 0, 1.0 - x ** jnp.where(given.power > 0, given.power, 1.0), (1 + jnp.cos(jnp.pi * x)) / 2
+    )
+    return given.peak * warmup * (given.final + (1.0 - given.final) * fall)

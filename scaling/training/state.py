@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from scaling.config import ModelConfig
-from scaling.models import Declaration, Transformer, declarations
-from scaling.training.optimizers import AdamW, adamw
+from scaling.config import ModelConfig, Optimizer
+from scaling.models import Declaration, Multipliers, Transformer, declarations, multipliers
+from scaling.training.optimizers import Settings, optimizer
 
 Params = dict[str, jax.Array]
 """Dotted path of each parameter -> its array."""
@@ -24,17 +24,19 @@ class TrainState(NamedTuple):
     step: jax.Array
     """int32: optimiser steps taken."""
     tail_loss: jax.Array
-    """float32: sum of the training losses of the decay's last tenth."""
+    """float32: sum of the training losses of the last steps before a horizon."""
 
 
 class Architecture(NamedTuple):
     """A model without its numbers: how to make them from a seed, and how to call it with them."""
 
-    initialise: Callable[[jax.Array], Params]
-    """A seed's initial parameters."""
+    initialise: Callable[..., Params]
+    """(seed, multipliers = the model's own) -> initial parameters."""
     build: Callable[[Params], Transformer]
     """The module over given parameters; both ways inside a traced function."""
     declared: dict[str, Declaration]
+    multipliers: Multipliers
+    """The model's own, by its parameterisation."""
 
 
 def architecture(config: ModelConfig) -> Architecture:
@@ -45,20 +47,31 @@ def architecture(config: ModelConfig) -> Architecture:
     names = [_dotted(path) for path, _ in nnx.to_flat_state(state)]
     treedef = jax.tree.structure(state)
 
-    def initialise(seed: jax.Array) -> Params:
+    own = multipliers(config)
+
+    def initialise(seed: jax.Array, scales: Multipliers = own) -> Params:
         leaves = jax.tree.leaves(nnx.state(Transformer(config, jax.random.key(seed)), nnx.Param))
-        return dict(zip(names, leaves, strict=True))
+        drawn = dict(zip(names, leaves, strict=True))
+        return {name: value * scales.initial_std[declared[name].role] for name, value in drawn.items()}
 
     def build(params: Params) -> Transformer:
         return nnx.merge(structure, jax.tree.unflatten(treedef, [params[name] for name in names]))
 
-    return Architecture(initialise, build, declared)
+    return Architecture(initialise, build, declared, own)
 
 
-def initial_state(model: Architecture, seed: jax.Array) -> TrainState:
+def initial_state(
+    model: Architecture,
+    kind: Optimizer,
+    seed: jax.Array,
+    beta1: jax.Array | float,
+    scales: Multipliers | None = None,
+) -> TrainState:
     """The state before the first step."""
-    params = model.initialise(seed)
-    moments = adamw(AdamW(0.9, 0.99, 1e-8, 0.0, 1.0), model.declared).init(params)
+    scales = model.multipliers if scales is None else scales
+    params = model.initialise(seed, scales)
+    settings = Settings(beta1, 0.99, 1e-8, 0.95, 0.0, 0.0, 1.0)
+    moments = optimizer(kind, settings, model.declared, scales, 0.0).init(params)
     return TrainState(params, moments, jnp.int32(0), jnp.float32(0))
 
 

@@ -6,83 +6,150 @@ trajectories of one shape share one compiled program, and a dispatch of fewer th
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from scaling.config import ModelConfig
-from scaling.models import next_token_losses
-from scaling.training.optimizers import AdamW, adamw
-from scaling.training.schedules import Wsd, learning_rate
+from scaling.config import ModelConfig, Optimizer
+from scaling.models import Forward, Multipliers, next_token_losses
+from scaling.training.mesh import constraining, own_rows, placed_batch, state_shardings
+from scaling.training.optimizers import Settings, evaluated, optimizer
+from scaling.training.schedules import Schedule, learning_rate
 from scaling.training.state import Architecture, Params, TrainState, architecture, initial_state
 
 
 class Hyper(NamedTuple):
     """Traced scalars of one run."""
 
-    schedule: Wsd
-    optimizer: AdamW
+    schedule: Schedule
+    optimizer: Settings
+    scales: Multipliers
     tail_start: jax.Array | float
-    """Steps from this one on count in tail_loss."""
+    """Step from which on the losses are summed in tail_loss."""
 
 
 @dataclass(frozen=True)
 class Program:
-    """The compiled functions of one model shape; each compiles at its first call."""
+    """The compiled functions of one model shape and optimiser; each compiles at its first call."""
 
     model: Architecture
-    initialise: Callable[[int], TrainState]
-    """Seed -> state."""
+    initialise: Callable[..., TrainState]
+    """(seed, beta1 = 0.9) -> state, under the model's own multipliers; only schedule-free keeps beta1 in it."""
     train: Callable[..., tuple[TrainState, jax.Array]]
     """(state, uint16[K, B, T + 1], count <= K, Hyper) -> (state, float32[K] losses); the state is donated."""
     losses: Callable[[Params, jax.Array], jax.Array]
     """(params, uint16[B, T + 1]) -> float32[B, T] losses of each target."""
+    evaluated: Callable[[TrainState], Params]
+    """The parameters that a state's loss is measured at."""
     fork: Callable[[TrainState], TrainState]
     """A copy that survives donation of the original, with tail_loss back at 0."""
+    mesh: Mesh | None = None
+    """Where the arrays lie; None for one device."""
+
+    def rows(self, sequences: int) -> range:
+        """Which sequences of a batch this process reads."""
+        return range(sequences) if self.mesh is None else own_rows(self.mesh, sequences)
+
+    def placed(self, tokens: np.ndarray[Any, Any], sequences: int) -> Any:
+        """Tokens [..., rows, T + 1] of this process as the whole batch's array, [..., sequences, T + 1]."""
+        return tokens if self.mesh is None else placed_batch(self.mesh, tokens, sequences)
 
 
-def program(config: ModelConfig) -> Program:
-    """The functions of `config`."""
+def program(config: ModelConfig, kind: Optimizer = "adamw", mesh: Mesh | None = None) -> Program:
+    """The functions of `config` trained by `kind`, on one device or laid out over `mesh`."""
     model = architecture(config)
+    forward = model.multipliers.forward
+
+    def initialise(seed: jax.Array, beta1: jax.Array | float = 0.9) -> TrainState:
+        return initial_state(model, kind, seed, beta1)
+
+    def train(*given: Any) -> tuple[TrainState, jax.Array]:
+        return train_steps(model, kind, *given)
+
+    def losses(params: Params, tokens: jax.Array) -> jax.Array:
+        return next_token_losses(model.build(params), tokens.astype(jnp.int32), forward)
+
+    def fork(state: TrainState) -> TrainState:
+        return jax.tree.map(jnp.copy, state)._replace(tail_loss=jnp.float32(0))
+
+    def at(state: TrainState) -> Params:
+        return evaluated(kind, state.optimizer, state.params)
+
+    if mesh is None:
+        return Program(
+            model=model,
+            initialise=jax.jit(initialise),
+            train=jax.jit(train, donate_argnums=0),
+            losses=jax.jit(losses),
+            evaluated=jax.jit(at),
+            fork=jax.jit(fork),
+        )
+    state = state_shardings(jax.eval_shape(initialise, 0), model.declared, mesh)
+    whole = NamedSharding(mesh, PartitionSpec())
+    sequences = ("data", "fsdp")
+    batches = NamedSharding(mesh, PartitionSpec(None, sequences))
     return Program(
         model=model,
-        initialise=jax.jit(lambda seed: initial_state(model, seed)),
-        train=jax.jit(lambda *arguments: train_steps(model, *arguments), donate_argnums=0),
-        losses=jax.jit(lambda params, tokens: next_token_losses(model.build(params), tokens.astype(jnp.int32))),
-        fork=jax.jit(lambda state: jax.tree.map(jnp.copy, state)._replace(tail_loss=jnp.float32(0))),
+        initialise=jax.jit(initialise, out_shardings=state),
+        train=jax.jit(
+            constraining(mesh, train),
+            in_shardings=(state, batches, None, None),
+            out_shardings=(state, whole),
+            donate_argnums=0,
+        ),
+        losses=jax.jit(
+            constraining(mesh, losses),
+            in_shardings=(state.params, NamedSharding(mesh, PartitionSpec(sequences))),
+            out_shardings=whole,
+        ),
+        evaluated=jax.jit(at, in_shardings=(state,), out_shardings=state.params),
+        fork=jax.jit(fork, in_shardings=(state,), out_shardings=state),
+        mesh=mesh,
     )
 
 
 def train_steps(
-    model: Architecture, state: TrainState, batches_KBT: jax.Array, count: jax.Array, hyper: Hyper
+    model: Architecture,
+    kind: Optimizer,
+    state: TrainState,
+    batches_KBT: jax.Array,
+    count: jax.Array,
+    hyper: Hyper,
 ) -> tuple[TrainState, jax.Array]:
     """Take `count` optimiser steps, one a batch: (new state, float32[K] losses; 0 beyond `count`)."""
 
     def body(index: jax.Array, carry: tuple[TrainState, jax.Array]) -> tuple[TrainState, jax.Array]:
         state, losses = carry
         tokens = jax.lax.dynamic_index_in_dim(batches_KBT, index, keepdims=False).astype(jnp.int32)
-        state, loss = train_step(model, state, tokens, hyper)
+        state, loss = train_step(model, kind, state, tokens, hyper)
         return state, losses.at[index].set(loss)
 
     return jax.lax.fori_loop(0, count, body, (state, jnp.zeros(len(batches_KBT), jnp.float32)))
 
 
 def train_step(
-    model: Architecture, state: TrainState, tokens_BT: jax.Array, hyper: Hyper
+    model: Architecture, kind: Optimizer, state: TrainState, tokens_BT: jax.Array, hyper: Hyper
 ) -> tuple[TrainState, jax.Array]:
     """One optimiser step on int32[B, T + 1] tokens: (new state, mean loss in nats a token before the step)."""
 
-    loss, gradients = jax.value_and_grad(lambda params: mean_loss(model, params, tokens_BT))(state.params)
-    optimizer = adamw(hyper.optimizer, model.declared)
-    directions, moments = optimizer.update(gradients, state.optimizer, state.params)
+    def loss_at(params: Params) -> jax.Array:
+        return mean_loss(model, params, tokens_BT, hyper.scales.forward)
+
+    loss, gradients = jax.value_and_grad(loss_at)(state.params)
     rate = learning_rate(hyper.schedule, state.step)
-    params = optax.apply_updates(state.params, jax.tree.map(lambda update: -rate * update, directions))
-    tail_loss = state.tail_loss + jnp.where(state.step >= hyper.tail_start, loss, 0.0)
+    updates, moments = optimizer(kind, hyper.optimizer, model.declared, hyper.scales, rate).update(
+        gradients, state.optimizer, state.params
+    )
+    params = optax.apply_updates(state.params, updates)
+    before = jnp.where(state.step == hyper.tail_start, 0.0, state.tail_loss)
+    tail_loss = before + jnp.where(state.step >= hyper.tail_start, loss, 0.0)
     return TrainState(params, moments, state.step + 1, tail_loss), loss
 
 
-def mean_loss(model: Architecture, params: Params, tokens_BT: jax.Array) -> jax.Array:
+def mean_loss(model: Architecture, params: Params, tokens_BT: jax.Array, forward: Forward | None = None) -> jax.Array:
     """Mean cross-entropy of the next token, in nats, over int[B, T + 1] tokens."""
-    return next_token_losses(model.build(params), tokens_BT).mean()
+    return next_token_losses(model.build(params), tokens_BT, forward).mean()

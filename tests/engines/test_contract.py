@@ -49,6 +49,13 @@ def test_a_crash_is_tried_again(bench, engine_of):
     assert (bench.directory.jobs / "unlucky.log").read_text() == "unlucky speaks\n" * 3
 
 
+def test_a_job_that_was_asked_to_end_goes_on_and_has_not_crashed(bench, engine_of):
+    job = bench.job("preempted", exits=[75, 75, 75, 75, 0])
+    (result,) = engine_of(processes=1, retries=1).run([job], bench.directory)
+    assert (result.status, result.attempts) == ("done", 1)
+    assert len(bench.events("start")) == 5
+
+
 def test_a_job_that_keeps_crashing_is_reported_and_the_others_go_on(bench, engine_of):
     say = "\n".join(f"line {number}" for number in range(40))
     jobs = [bench.job("broken", steps=50, exits=[1], say=say), bench.job("a"), bench.job("b")]

@@ -19,7 +19,7 @@ def test_every_parameter_is_declared_with_its_own_shape() -> None:
     assert shapes.keys() == built.declared.keys()
     for name, declaration in built.declared.items():
         assert len(declaration.axes) == len(shapes[name].shape), name
-        if declaration.role != "gain":
+        if declaration.role not in ("gain", "final_gain"):
             assert shapes[name].shape == (declaration.fan_in, declaration.fan_out), name
 
 
@@ -28,10 +28,10 @@ def test_initial_scale_is_the_declared_one(layer_loop: str) -> None:
     built = architecture(MODEL.model_copy(update={"layer_loop": layer_loop}))
     weights = jax.jit(built.initialise)(jnp.int32(0))
     for name, declaration in built.declared.items():
-        if declaration.role == "gain":
+        if declaration.role in ("gain", "final_gain"):
             np.testing.assert_array_equal(weights[name], 1.0)
         else:
-            assert float(weights[name].std()) == pytest.approx(declaration.initial_std, rel=0.05), name
+            assert float(weights[name].std()) == pytest.approx(declaration.standard_std, rel=0.05), name
 
 
 def test_matrices_decay_and_nothing_else_does() -> None:

@@ -12,6 +12,7 @@ from scaling.data import EvaluationBatches, Tokens
 from scaling.records import Job, Observation, RunDirectory, Trajectory, TrajectoryDirectory, read_json
 from scaling.training import job as jobs
 from scaling.training.checkpoints import Checkpoints
+from scaling.training.loop import about
 from scaling.training.step import program
 from tests.conftest import MODEL, trajectory_of
 
@@ -119,7 +120,7 @@ def test_checkpoints_follow_the_policy(job_of: MakeJob, tokens: Tokens, tmp_path
         jobs.run(job)
         folder = directory_of(job, trajectory).checkpoints
         state = program(MODEL).initialise(0)
-        kept = Checkpoints(folder, state).steps("trunk")
+        kept = Checkpoints(folder, state, about(trajectory)).steps("trunk")
         assert [step for step in kept if step in (20, 30, 50)] == expected
         assert [path.name for path in folder.iterdir()] == ["trunk"]
 

@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from scaling.data import Tokens
+from scaling.engines import EXIT_RESUME
+from scaling.engines.supervision import GRACE_SECONDS
 from scaling.records import Job, RunDirectory, Trajectory, TrajectoryDirectory, pretty_json
 from tests.conftest import trajectory_of
 
@@ -116,6 +119,31 @@ def test_a_killed_job_goes_on_to_the_same_bits(
     directory = finish(job, tmp_path)
     assert [row.loss for row in directory.observations()] == undisturbed
     assert not list(directory.root.rglob("*tmp*"))
+
+
+@pytest.mark.parametrize("moment", ["in the trunk", "in a decay"])
+def test_a_job_that_is_asked_to_end_checkpoints_and_says_that_it_can_go_on(
+    moment: str, undisturbed: list[float], tokens: Tokens, tokens_dir: Path, compilation_cache: Path, tmp_path: Path
+) -> None:
+    """Checkpoints come by SIGTERM alone here: the next job begins at the step at which this one was asked."""
+    job = job_in(tmp_path, trajectory_of(tokens, *STEPS), tokens_dir, compilation_cache, seconds=3600.0)
+    directory = RunDirectory(job.settings.run_dir).trajectory(job.trajectories[0].id)
+    process = start(job, tmp_path)
+    while not MOMENTS[moment](directory):
+        assert process.poll() is None
+        time.sleep(0.0005)
+    before = time.monotonic()
+    process.terminate()
+    assert process.wait(timeout=DEADLINE) == EXIT_RESUME
+    assert time.monotonic() - before < GRACE_SECONDS
+    said = re.search(r"asked to end at step (\d+) of (\S+?);", (tmp_path / "job.log").read_text())
+    assert said is not None
+    assert (directory.checkpoints / said[2] / said[1]).is_dir()
+    lines = len(directory.metrics.read_text().splitlines())
+    finish(job, tmp_path)
+    again = json.loads(directory.metrics.read_text().splitlines()[lines])
+    assert again["step"] - 16 <= int(said[1]) < again["step"]
+    assert [row.loss for row in directory.observations()] == undisturbed
 
 
 @pytest.mark.full

@@ -7,14 +7,17 @@ import optax
 import pytest
 
 from scaling.config import ModelConfig
-from scaling.training.optimizers import AdamW
-from scaling.training.schedules import NEVER, Wsd
+from scaling.models import multipliers
+from scaling.training.optimizers import Settings
+from scaling.training.schedules import NEVER, Schedule
 from scaling.training.state import TrainState
 from scaling.training.step import Hyper, Program, mean_loss, program
 from tests.conftest import MODEL
 
 STEPS = 12
-HYPER = Hyper(Wsd(1e-2, 4.0, 8.0, 4.0, 0.5), AdamW(0.9, 0.99, 1e-8, 0.1, 0.5), 10.0)
+HYPER = Hyper(
+    Schedule(1e-2, 4.0, 8.0, 4.0, 0.5), Settings(0.9, 0.99, 1e-8, 0.95, 0.1, 0.0, 0.5), multipliers(MODEL), 10.0
+)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +89,8 @@ def test_training_reaches_the_entropy_of_a_markov_source_and_not_less() -> None:
     model = ModelConfig(layers=1, width=16, heads=2, kv_heads=2, ffn_width=32, vocabulary=8, sequence_length=16)
     trained = program(model)
     windows = np.lib.stride_tricks.sliding_window_view(text, 17)[::16].reshape(400, 8, 17)
-    hyper = Hyper(Wsd(1e-2, 20.0, 250.0, 150.0, 1.0), AdamW(0.9, 0.99, 1e-8, 0.0, 1.0), NEVER)
+    settings = Settings(0.9, 0.99, 1e-8, 0.95, 0.0, 0.0, 1.0)
+    hyper = Hyper(Schedule(1e-2, 20.0, 250.0, 150.0, 1.0), settings, multipliers(model), NEVER)
     _, losses = trained.train(trained.initialise(0), windows, 400, hyper)
     final = float(np.mean(np.asarray(losses)[-100:]))
     assert np.mean(np.asarray(losses)[:5]) > entropy + 0.5

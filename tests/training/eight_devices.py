@@ -1,0 +1,109 @@
+"""Twenty steps of one model on one device and on meshes of eight simulated ones, as JSON on standard output.
+
+    XLA_FLAGS=--xla_force_host_platform_device_count=8 python -m tests.training.eight_devices
+
+For each mesh: the largest difference of a loss, the collectives of its compiled program, the elements of the largest
+all-gather, and the elements of the largest piece of a parameter on one device after initialisation.
+"""
+
+import json
+import re
+from collections import Counter
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from scaling.config import MeshConfig, ModelConfig
+from scaling.models import multipliers
+from scaling.training.mesh import make_mesh
+from scaling.training.optimizers import Settings
+from scaling.training.population import population, stacked
+from scaling.training.schedules import NEVER, Schedule
+from scaling.training.step import Hyper, Program, program
+
+STEPS = 20
+MESHES: dict[str, dict[str, int]] = {
+    "data 8": {"data": 8},
+    "fsdp 8": {"fsdp": 8},
+    "tensor 4 x data 2": {"tensor": 4, "data": 2},
+    "fsdp 4 x tensor 2": {"fsdp": 4, "tensor": 2},
+    "data 2 x fsdp 2 x tensor 2": {"data": 2, "fsdp": 2, "tensor": 2},
+}
+STACKED: dict[str, dict[str, int]] = {
+    "population 8": {"population": 8},
+    "population 2 x data 2 x fsdp 2": {"population": 2, "data": 2, "fsdp": 2},
+    "population 4 x tensor 2": {"population": 4, "tensor": 2},
+}
+"""Meshes of as many trajectories as the population has, each of its own seed."""
+MODEL = ModelConfig(
+    layers=2, width=64, heads=8, kv_heads=4, ffn_width=128, vocabulary=256, sequence_length=32, layer_loop="scan"
+)
+"""Scanned, as deep models are, so that a layer's parameters are gathered inside the loop."""
+HYPER = Hyper(
+    Schedule(1e-2, 4.0, NEVER, 1.0, 1.0), Settings(0.9, 0.95, 1e-8, 0.95, 0.1, 0.0, 1.0), multipliers(MODEL), NEVER
+)
+COLLECTIVE = re.compile(
+    r"= (\(?[^=]*?) (all-gather|all-reduce|reduce-scatter|all-to-all|collective-permute)(?:-start)?\("
+)
+SHAPE = re.compile(r"\w+\[([\d,]*)\]")
+
+
+def losses(compiled: Program, batches: np.ndarray[Any, Any], seed: int = 0) -> np.ndarray[Any, Any]:
+    _, found = compiled.train(compiled.initialise(seed), batches, STEPS, HYPER)
+    return np.asarray(found)
+
+
+def stacked_losses(axes: dict[str, int], batches: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], str]:
+    """(losses (members, steps), text of the compiled program) of members of seeds 0, 1, ..."""
+    members = axes["population"]
+    together = population(MODEL, "adamw", make_mesh(MeshConfig(**axes)))
+    state = together.initialise(jnp.arange(members), jnp.full(members, 0.9))
+    tokens = np.broadcast_to(batches, (members, *batches.shape))
+    rest = (STEPS, stacked([HYPER] * members), jnp.full(members, 1e9), jnp.ones(members, bool))
+    text = together.train.lower(state, tokens, *rest).compile().as_text()  # type: ignore[attr-defined]
+    _, found, _ = together.train(state, tokens, *rest)
+    return np.asarray(found), text
+
+
+def collectives(text: str) -> tuple[dict[str, int], int]:
+    """(how many of each kind, elements of the largest all-gather's result) in a compiled program."""
+    found, widest = Counter[str](), 0
+    for result, kind in COLLECTIVE.findall(text):
+        found[kind] += 1
+        if kind == "all-gather":
+            sizes = [int(np.prod([int(n) for n in dims.split(",") if n])) for dims in SHAPE.findall(result)]
+            widest = max(widest, *sizes)
+    return dict(found), widest
+
+
+def main() -> None:
+    batches = np.random.default_rng(0).integers(0, 256, (STEPS, 8, 33)).astype(np.uint16)
+    alone = losses(program(MODEL), batches)
+    report: dict[str, Any] = {}
+    for name, axes in MESHES.items():
+        compiled = program(MODEL, "adamw", make_mesh(MeshConfig(**axes)))
+        lowered = compiled.train.lower(compiled.initialise(0), batches, STEPS, HYPER)  # type: ignore[attr-defined]
+        counts, widest = collectives(lowered.compile().as_text())
+        params = compiled.initialise(0).params
+        report[name] = {
+            "difference": float(np.max(np.abs(losses(compiled, batches) - alone))),
+            "collectives": counts,
+            "widest_all_gather": widest,
+            "largest_piece": {
+                n: [int(p.size), int(max(s.data.size for s in p.addressable_shards))] for n, p in params.items()
+            },
+        }
+    seeds = np.stack([losses(program(MODEL), batches, seed) for seed in range(8)])
+    for name, axes in STACKED.items():
+        found, text = stacked_losses(axes, batches)
+        report[name] = {
+            "difference": float(np.max(np.abs(found - seeds[: len(found)]))),
+            "collectives": collectives(text)[0],
+        }
+    print(json.dumps({"devices": len(jax.devices()), "meshes": report}))
+
+
+if __name__ == "__main__":
+    main()

@@ -108,7 +108,7 @@ def state_shardings(abstract: Any, declared: Mapping[str, Declaration], mesh: Me
     def one(path: Any, leaf: Any) -> NamedSharding:
         name = next((key.key for key in reversed(path) if isinstance(key, jax.tree_util.DictKey)), None)
         own: Axes = (None,) * (len(leaf.shape) - len(first))
-        if name in declared and len(own) >= len(declared[name].axes):
+        if name is not None and name in declared and len(own) >= len(declared[name].axes):
             own = parameter_axes(declared[name], len(own))
         return placed(first + own, leaf.shape, mesh)
 
@@ -135,7 +135,7 @@ def own_rows(mesh: Mesh, sequences: int) -> range:
       StudyError: they do not follow one another, so that no process could read its part in one piece.
     """
     places = NamedSharding(mesh, PartitionSpec(("data", "fsdp"))).addressable_devices_indices_map((sequences,))
-    held = sorted({row for (part,) in places.values() for row in range(*part.indices(sequences))})
+    held = sorted({row for part in places.values() if part for row in range(*part[0].indices(sequences))})
     if held != list(range(held[0], held[-1] + 1)):
         raise StudyError(
             f"engine.mesh gives process {jax.process_index()} sequences {held} of a batch; put the devices of a "

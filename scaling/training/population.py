@@ -36,7 +36,7 @@ class Population:
 def population(config: ModelConfig, kind: Optimizer = "adamw", mesh: Mesh | None = None) -> Population:
     """The stacked functions of `config`, on one device or with members over the mesh's axis `population`."""
     model = architecture(config)
-    across = {} if mesh is None else {"spmd_axis_name": "population"}
+    across = None if mesh is None else "population"
 
     def initialise(seeds: jax.Array, beta1: jax.Array) -> TrainState:
         return jax.vmap(lambda seed, own: initial_state(model, kind, seed, own))(seeds, beta1)
@@ -45,7 +45,7 @@ def population(config: ModelConfig, kind: Optimizer = "adamw", mesh: Mesh | None
         def member(*own: Any) -> Any:
             return _member_steps(model, kind, count, *own)
 
-        return jax.vmap(member, **across)(state, tokens, hyper, limit, alive)
+        return jax.vmap(member, spmd_axis_name=across)(state, tokens, hyper, limit, alive)
 
     def fork(state: TrainState) -> TrainState:
         return jax.tree.map(jnp.copy, state)

@@ -166,7 +166,8 @@ def _together(problem: "Problem", z: Floats, told: list[int]) -> list[Diagnostic
     size = np.linalg.norm(slopes, axis=0)
     if not np.all(np.isfinite(slopes)) or np.any(size == 0):
         return []
-    _, singular, directions = np.linalg.svd(slopes / size, full_matrices=True)
+    # Of the triangle, as large as the parameters are many: a full decomposition is as wide as the table is long.
+    _, singular, directions = np.linalg.svd(np.linalg.qr(slopes / size, mode="r"), full_matrices=True)
     least = singular[-1] / singular[0] if len(singular) == len(inside) else 0.0
     if least > ALIKE:
         return []

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy import sparse, stats
 from scipy.optimize import linprog
 
 from scaling.laws import solver
@@ -86,7 +86,7 @@ def least_absolute(design: Floats, y: Floats, weight: Floats) -> Floats:
     """Coefficients (k,) with the least sum of weight |y - design x|, by linear programming: (rows, k), (rows,)."""
     rows, size = design.shape
     cost = np.concatenate([np.zeros(size), weight, weight])
-    equal = np.hstack([design, np.eye(rows), -np.eye(rows)])
+    equal = sparse.hstack([sparse.csr_array(design), sparse.eye_array(rows), -sparse.eye_array(rows)])
     free = [(None, None)] * size + [(0, None)] * (2 * rows)
     return np.asarray(linprog(cost, A_eq=equal, b_eq=y, bounds=free).x[:size])
 

@@ -59,7 +59,7 @@ def records(job: Job) -> TrajectoryDirectory:
 
 @pytest.mark.parametrize(
     ("processes", "mesh"),
-    [(2, MeshConfig(data=2)), (4, MeshConfig(data=2, fsdp=2))],
+    [(2, MeshConfig(data=2)), pytest.param(4, MeshConfig(data=2, fsdp=2), marks=pytest.mark.full)],
     ids=["2 processes, data", "4 processes, data x fsdp"],
 )
 def test_losses_are_those_of_one_process(
@@ -90,6 +90,7 @@ def test_the_stream_of_batches_is_the_same_on_any_number_of_processes(processes:
     assert all(part.shape == (16, share, MODEL.sequence_length + 1) for part in parts)
 
 
+@pytest.mark.full
 def test_a_peer_that_dies_ends_the_job_which_goes_on_when_started_again(
     job_of: Callable[..., Job], tokens: Tokens, tmp_path: Path
 ) -> None:

@@ -1,5 +1,6 @@
 """The study, its parts, and how it is read."""
 
+from scaling.config.model import ModelConfig, Optimizer, Parameterization, Part, Schedule, nearest_multiples
 from scaling.config.overrides import fields, override
 from scaling.config.reading import StudyError, dump_study, explain, load_study, parse_study, parse_yaml, read_study
 from scaling.config.study import (
@@ -11,15 +12,9 @@ from scaling.config.study import (
     FamilyConfig,
     LawsConfig,
     MeshConfig,
-    ModelConfig,
-    Optimizer,
-    Parameterization,
-    Part,
-    Schedule,
     Study,
     SweepConfig,
     TrainingConfig,
-    nearest_multiples,
 )
 
 __all__ = [

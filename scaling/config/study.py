@@ -2,84 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-
-class Part(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True, allow_inf_nan=False
-    )
-
-
-Optimizer = Literal["adamw", "muon", "lion", "schedule_free"]
-Schedule = Literal["wsd", "cosine", "linear", "constant"]
-RuleName = Literal["standard", "mup", "completep"]
-
-
-class Parameterization(Part):
-    """How the numbers of a model differ from those of the reference model, where the ratios are 1."""
-
-    rule: RuleName = "standard"
-    """standard (one rate for all), muP (Yang 2022) or CompleteP (Dey 2025)."""
-    width_ratio: Annotated[float, Field(gt=0)] = 1.0
-    """width / reference width."""
-    depth_ratio: Annotated[float, Field(gt=0)] = 1.0
-    """layers / layers at the reference width."""
-    head_ratio: Annotated[float, Field(gt=0)] = 1.0
-    """Size of one head / its size at the reference width."""
-
-
-class ModelConfig(Part):
-    """One decoder-only transformer."""
-
-    layers: Annotated[int, Field(ge=1)]
-    """Transformer blocks."""
-    width: Annotated[int, Field(ge=1)]
-    """Size of the residual stream."""
-    heads: Annotated[int, Field(ge=1)]
-    """Query heads; width / heads is the size of one head."""
-    kv_heads: Annotated[int, Field(ge=1)]
-    """Key and value heads; each serves heads / kv_heads query heads."""
-    ffn_width: Annotated[int, Field(ge=1)]
-    """Hidden size of the feed-forward."""
-    vocabulary: Annotated[int, Field(ge=2)]
-    """Tokens in the vocabulary, special ones included."""
-    sequence_length: Annotated[int, Field(ge=2)]
-    """Tokens that one training sequence predicts."""
-    feed_forward: Literal["swiglu", "gelu", "relu2"] = "swiglu"
-    """The feed-forward's activation: SwiGLU, GELU or squared ReLU."""
-    positions: Literal["rotary", "learned", "none"] = "rotary"
-    """How a token knows its place."""
-    qk_norm: bool = True
-    """RMSNorm on queries and keys, per head."""
-    tied_head: bool = False
-    """The output head is the transpose of the token embedding."""
-    layer_loop: Literal["auto", "scan", "unroll"] = "auto"
-    """Scan keeps compile time flat in depth; unrolled is faster when shallow. auto scans above 6 layers."""
-    parameterization: Parameterization = Parameterization()
-    """The rule of its initial scales, rates and multipliers, and where it stands from the reference model."""
-
-    @model_validator(mode="after")
-    def _divisible(self) -> "ModelConfig":
-        if self.width % self.heads:
-            raise ValueError(
-                f"width is {self.width}, not divisible by {self.heads} heads; "
-                f"use {nearest_multiples(self.width, self.heads)}"
-            )
-        if self.heads % self.kv_heads:
-            raise ValueError(f"heads is {self.heads}, not divisible by {self.kv_heads} kv_heads")
-        if self.positions == "rotary" and self.head_width % 2:
-            raise ValueError(f"head width is {self.head_width}; rotary positions need an even one")
-        return self
-
-    @property
-    def head_width(self) -> int:
-        return self.width // self.heads
-
-    @property
-    def scanned(self) -> bool:
-        """Whether the layers are scanned: as asked, or above 6 layers under `auto`."""
-        return self.layer_loop == "scan" or (self.layer_loop == "auto" and self.layers > 6)
+from scaling.config.model import Optimizer, Part, RuleName, Schedule, nearest_multiples
 
 
 class DataConfig(Part):
@@ -369,9 +294,3 @@ class Study(Part):
                 f"{self.family.sequence_length} tokens"
             )
         return self
-
-
-def nearest_multiples(value: int, factor: int) -> str:
-    """The multiples of `factor` on either side of `value`, as words for an error message."""
-    below = value // factor * factor
-    return f"{below} or {below + factor}" if below else f"{factor}"

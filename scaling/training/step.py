@@ -76,16 +76,20 @@ def program(config: ModelConfig, kind: Optimizer = "adamw", mesh: Mesh | None = 
     def fork(state: TrainState) -> TrainState:
         return jax.tree.map(jnp.copy, state)._replace(tail_loss=jnp.float32(0))
 
-    def at(state: TrainState) -> Params:
+    def average(state: TrainState) -> Params:
         return evaluated(kind, state.optimizer, state.params)
 
+    def trained(state: TrainState) -> Params:
+        return state.params
+
+    averaged = kind == "schedule_free"
     if mesh is None:
         return Program(
             model=model,
             initialise=jax.jit(initialise),
             train=jax.jit(train, donate_argnums=0),
             losses=jax.jit(losses),
-            evaluated=jax.jit(at),
+            evaluated=jax.jit(average) if averaged else trained,
             fork=jax.jit(fork),
         )
     state = state_shardings(jax.eval_shape(initialise, 0), model.declared, mesh)
@@ -106,7 +110,7 @@ def program(config: ModelConfig, kind: Optimizer = "adamw", mesh: Mesh | None = 
             in_shardings=(state.params, NamedSharding(mesh, PartitionSpec(sequences))),
             out_shardings=whole,
         ),
-        evaluated=jax.jit(at, in_shardings=(state,), out_shardings=state.params),
+        evaluated=jax.jit(average, in_shardings=(state,), out_shardings=state.params) if averaged else trained,
         fork=jax.jit(fork, in_shardings=(state,), out_shardings=state),
         mesh=mesh,
     )

@@ -243,6 +243,9 @@ class EngineConfig(Part):
     """Folder of JAX's persistent compilation cache; null turns it off."""
     mesh: MeshConfig = MeshConfig()
     """How a job's devices are laid out. Changes results in the last digits only."""
+    stack: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
+    """Trajectories of one shape that a job steps at once: auto measures it on accelerators, and takes 1 on CPUs.
+    Changes results in the last digits only."""
     retries: Annotated[int, Field(ge=0)] = 2
     """How often a job that crashed is started again in one run."""
 

@@ -145,6 +145,7 @@ class JobSettings(Part):
     keep_forks: Literal["last", "all"]
     compilation_cache: str | None
     mesh: MeshConfig = MeshConfig()
+    stack: Literal["auto"] | int = "auto"
 
 
 class Job(Part):

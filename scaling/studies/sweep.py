@@ -32,4 +32,5 @@ def settings_of(study: Study, directory: RunDirectory) -> JobSettings:
         keep_forks=study.checkpoints.keep_forks,
         compilation_cache=None if cache is None else str(Path(cache).expanduser()),
         mesh=study.engine.mesh,
+        stack=study.engine.stack,
     )

@@ -1,15 +1,16 @@
-"""A job: trajectories of one shape, one after another, in one process that compiles their program once."""
+"""A job: trajectories of one shape, in one process group that compiles their program once."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import jax
 
 from scaling.data import EvaluationBatches, Tokens, TrainingBatches, epochs, load
-from scaling.planning import usable_cores
+from scaling.planning import left_in, usable_cores
 from scaling.records import (
     Horizon,
     Job,
@@ -24,8 +25,11 @@ from scaling.records import (
 )
 from scaling.training.distributed import barrier, is_first
 from scaling.training.evaluation import bits_per_byte, evaluate
-from scaling.training.loop import Interrupted, Task, train
+from scaling.training.lanes import Start, run_alone, run_together
+from scaling.training.loop import Interrupted, Lane, Steps, Task, train
 from scaling.training.mesh import check_model, mesh_of
+from scaling.training.population import population
+from scaling.training.stacking import places, steps_per_second
 from scaling.training.state import TrainState
 from scaling.training.step import Program, program
 
@@ -43,6 +47,7 @@ def run(job: Job, interrupted: Callable[[], bool] = lambda: False) -> None:
     Raises:
       Interrupted: `interrupted` said so; where the trajectory stands is checkpointed.
       JobError: the tokens on disk are not those that the trajectories name.
+      StudyError: the mesh cannot hold the model, or steps several trajectories at once in several processes.
       OSError: nothing more can be written.
     """
     _configure(job.settings.compilation_cache)
@@ -51,21 +56,41 @@ def run(job: Job, interrupted: Callable[[], bool] = lambda: False) -> None:
     model = first.model
     for trajectory in job.trajectories:
         check_model(job.settings.mesh, trajectory.model, trajectory.recipe.sequences)
-    compiled = program(model, first.recipe.optimizer, mesh_of(job.settings.mesh))
+        _refuse_mismatch(job, trajectory, tokens)
+    mesh = mesh_of(job.settings.mesh)
+    compiled = program(model, first.recipe.optimizer, mesh)
     parts = job.settings.mesh.data * job.settings.mesh.fsdp
     sequences = parts * max(1, EVALUATION_TOKENS // (model.sequence_length * parts))
     held_out = EvaluationBatches(tokens.validation, tokens.validation_documents, sequences, model.sequence_length)
-    for trajectory in job.trajectories:
-        if interrupted():
-            raise Interrupted(f"asked to end before {trajectory.id}")
-        _refuse_mismatch(job, trajectory, tokens)
+
+    def start(trajectory: Trajectory, lane: Lane) -> Steps:
         directory = RunDirectory(job.settings.run_dir).trajectory(trajectory.id)
         with exclusive(directory.lock, wait=True, holder="job") if is_first() else nullcontext():
             if is_first():
                 commit_once(directory.record, _trajectory_record(trajectory))
             barrier(f"{trajectory.id} is ours")
             task = _task(job, trajectory, directory, tokens, compiled, held_out)
-            train(replace(task, interrupted=interrupted))
+            yield from train(replace(task, interrupted=interrupted), lane)
+
+    def starts() -> Iterator[Start]:
+        for trajectory in job.trajectories:
+            if interrupted():
+                raise Interrupted(f"asked to end before {trajectory.id}")
+            yield partial(start, trajectory)
+
+    together = population(model, first.recipe.optimizer, mesh)
+    measured = partial(steps_per_second, together, first, job.settings.steps_per_dispatch)
+    count = places(job.settings.stack, _unfinished(job), together, measured)
+    if count == 1:
+        run_alone(compiled, starts())
+    else:
+        run_together(together, count, starts())
+
+
+def _unfinished(job: Job) -> int:
+    """Trajectories with a horizon to train."""
+    directory = RunDirectory(job.settings.run_dir)
+    return sum(left_in(directory, trajectory, job.settings.keep_forks) > 0 for trajectory in job.trajectories)
 
 
 def _task(

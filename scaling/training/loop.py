@@ -3,16 +3,17 @@
     trunk ----o---------o-------------o      o = fork: checkpointed
                \\decay    \\decay        \\decay, evaluation, horizon-*.json
 
-A result depends on nothing but the trajectory: not on dispatch length, checkpoints, kills or neighbours.
+It is a generator of the optimiser steps that it wants taken, so that it need not know whether they are taken for it
+alone or for several trajectories at once (lanes.py). A result depends on nothing but the trajectory: not on dispatch
+length, checkpoints or kills, and on neighbours in its last digits only.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-import jax
 import numpy as np
 
 from scaling.data import TrainingBatches
@@ -40,6 +41,36 @@ class Diverged(RuntimeError):
 
 
 @dataclass(frozen=True)
+class Dispatch:
+    """Optimiser steps that a trajectory wants taken on the state in its lane."""
+
+    batches: np.ndarray[Any, Any]
+    """int32[K, rows, L + 1]: one batch a step, this process's rows of it."""
+    sequences: int
+    """Of a whole batch."""
+    count: int
+    """How many of the K steps."""
+    hyper: Hyper
+    limit: float
+    """A loss above this ends the trajectory."""
+
+
+Losses = Callable[[], np.ndarray[Any, Any]]
+"""Waits for the device: float64[K], the loss of each step."""
+Steps = Generator[Dispatch, Losses, None]
+
+
+class Lane(Protocol):
+    """Where the state of a trajectory lies while it trains."""
+
+    def put(self, state: TrainState) -> None:
+        """Go on from `state`, which is the lane's from now on."""
+
+    def take(self) -> TrainState:
+        """The state as it is now, good until the next dispatch."""
+
+
+@dataclass(frozen=True)
 class Task:
     """What training one trajectory needs."""
 
@@ -54,8 +85,8 @@ class Task:
     """Whether the job has been asked to end."""
 
 
-def train(task: Task) -> None:
-    """Train `task.trajectory` until each of its horizons is committed, or until it diverges.
+def train(task: Task, lane: Lane) -> Steps:
+    """Train `task.trajectory` in `lane` until each of its horizons is committed, or until it diverges.
 
     Raises:
       Interrupted: the job was asked to end; the next one goes on from here.
@@ -71,12 +102,12 @@ def train(task: Task) -> None:
     left.sort(key=lambda horizon: horizon.fork_step)
     state = checkpoints.restore(TRUNK, at_most=left[0].fork_step) or initial
     with MetricsFile(task.directory.metrics) if is_first() else nullcontext() as metrics:
-        run = _Run(task, checkpoints, metrics)
+        run = _Run(task, lane, checkpoints, metrics)
         try:
             for horizon in left:
-                state = run.advance(TRUNK, state, horizon.fork_step, horizon)
+                state = yield from run.advance(TRUNK, state, horizon.fork_step, horizon)
                 checkpoints.save(TRUNK, state)
-                run.anneal(state, horizon)
+                yield from run.anneal(state, horizon)
                 run.tidy(horizon)
         except Diverged as diverged:
             record = {"branch": diverged.branch, "step": diverged.step, "loss": repr(diverged.loss)}
@@ -91,19 +122,19 @@ def train(task: Task) -> None:
 class _Run:
     """The moving parts of one call of `train`."""
 
-    def __init__(self, task: Task, checkpoints: Checkpoints, metrics: MetricsFile | None):
-        self.task, self.checkpoints, self.metrics = task, checkpoints, metrics
+    def __init__(self, task: Task, lane: Lane, checkpoints: Checkpoints, metrics: MetricsFile | None):
+        self.task, self.lane, self.checkpoints, self.metrics = task, lane, checkpoints, metrics
         self.saved_at, self.saved_step = time.monotonic(), 0
         self.limit = task.trajectory.recipe.divergence_factor * float(np.log(task.trajectory.model.vocabulary))
 
-    def anneal(self, fork: TrainState, horizon: Horizon) -> None:
+    def anneal(self, fork: TrainState, horizon: Horizon) -> Steps:
         """Decay from a fork of the trunk, which stays usable, if there is a decay; evaluate; commit."""
         if not horizon.decay_steps:
             return self.task.commit(horizon, fork)
         state = self.checkpoints.restore(horizon.name, at_most=horizon.steps)
         if state is None:
             state = self.task.program.fork(fork)
-        state = self.advance(horizon.name, state, horizon.steps, horizon)
+        state = yield from self.advance(horizon.name, state, horizon.steps, horizon)
         self.task.commit(horizon, state)
 
     def tidy(self, horizon: Horizon) -> None:
@@ -112,7 +143,9 @@ class _Run:
         if self.task.settings.keep_forks == "last":
             self.checkpoints.keep(TRUNK, {horizon.fork_step})
 
-    def advance(self, branch: str, state: TrainState, until: int, horizon: Horizon) -> TrainState:
+    def advance(
+        self, branch: str, state: TrainState, until: int, horizon: Horizon
+    ) -> Generator[Dispatch, Losses, TrainState]:
         """Train up to step `until` on the way to `horizon`.
 
         Losses are read one dispatch late, so that the device never waits for the host.
@@ -122,12 +155,12 @@ class _Run:
         step, pending = int(state.step), None
         rows = self.task.program.rows(trajectory.recipe.sequences)
         self.saved_step = step
+        self.lane.put(state)
         while step < until:
             count = min(most - step % most, until - step)
             batches = np.zeros((most, len(rows), trajectory.model.sequence_length + 1), np.int32)
             batches[:count] = self.task.batches.dispatch(step, count, rows)
-            placed = self.task.program.placed(batches, trajectory.recipe.sequences)
-            state, losses = self.task.program.train(state, placed, count, hyper)
+            losses = yield Dispatch(batches, trajectory.recipe.sequences, count, hyper, self.limit)
             self._report(branch, pending)
             pending = (step, count, losses, time.monotonic())
             step += count
@@ -135,11 +168,11 @@ class _Run:
             if step < until and (interrupted or agreed(self._due(step))):
                 self._report(branch, pending)
                 pending = None
-                self._checkpoint(branch, state)
+                self._checkpoint(branch, self.lane.take())
                 if interrupted:
                     raise Interrupted(f"asked to end at step {step} of {branch}")
         self._report(branch, pending)
-        return state
+        return self.lane.take()
 
     def _due(self, step: int) -> bool:
         """Whether a checkpoint is: by time, or by step."""
@@ -154,7 +187,7 @@ class _Run:
         self.checkpoints.keep(branch, {int(state.step)} | (before & forks))
         self.saved_at, self.saved_step = time.monotonic(), int(state.step)
 
-    def _report(self, branch: str, pending: tuple[int, int, jax.Array, float] | None) -> None:
+    def _report(self, branch: str, pending: tuple[int, int, Losses, float] | None) -> None:
         """Read the losses of a dispatch; write them down.
 
         Raises:
@@ -163,7 +196,7 @@ class _Run:
         if pending is None:
             return
         first, count, losses, started = pending
-        values = np.asarray(losses, np.float64)[:count]
+        values = losses()[:count]
         bad = np.flatnonzero(~(values <= self.limit))
         if bad.size:
             raise Diverged(branch, first + int(bad[0]), float(values[bad[0]]))

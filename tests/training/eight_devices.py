@@ -61,7 +61,7 @@ def stacked_losses(axes: dict[str, int], batches: np.ndarray[Any, Any]) -> tuple
     together = population(MODEL, "adamw", make_mesh(MeshConfig(**axes)))
     state = together.initialise(jnp.arange(members), jnp.full(members, 0.9))
     tokens = np.broadcast_to(batches, (members, *batches.shape))
-    rest = (STEPS, stacked([HYPER] * members), jnp.full(members, 1e9), jnp.ones(members, bool))
+    rest = (STEPS, np.full(members, STEPS), stacked([HYPER] * members), jnp.full(members, 1e9), jnp.ones(members, bool))
     text = together.train.lower(state, tokens, *rest).compile().as_text()  # type: ignore[attr-defined]
     _, found, _ = together.train(state, tokens, *rest)
     return np.asarray(found), text

@@ -103,3 +103,18 @@ def test_a_trajectory_goes_on_where_it_was_left_on_another_mesh(
         losses[name] = [row.loss for row in RunDirectory(folder).trajectory(long.id).observations()]
     assert losses["split"] == pytest.approx(losses["one"], abs=1e-5)
     assert len(losses["one"]) == 2
+
+
+def test_trajectories_side_by_side_on_a_mesh_find_what_they_find_alone(
+    job_of: Callable[..., Job], tokens: Tokens, tmp_path: Path
+) -> None:
+    """Three on two lanes, each lane split over two devices."""
+    ours = [trajectory_of(tokens, 30, 40 + seed, model=SMALL, seed=seed) for seed in range(3)]
+    losses = {}
+    for name, mesh in (("alone", MeshConfig()), ("together", MeshConfig(population=2, fsdp=2))):
+        job = job_of(*ours, run_dir=str(tmp_path / name), mesh=mesh, checkpoint_steps=8)
+        on_devices(mesh.population * mesh.fsdp, job, tmp_path)
+        directory = RunDirectory(tmp_path / name)
+        losses[name] = [row.loss for one in ours for row in directory.trajectory(one.id).observations()]
+    assert losses["together"] == pytest.approx(losses["alone"], abs=1e-5)
+    assert len(losses["alone"]) == 6

@@ -8,7 +8,7 @@ import numpy as np
 
 from scaling.models import multipliers
 from scaling.training.optimizers import Settings
-from scaling.training.population import member, population, stacked
+from scaling.training.population import population, stacked
 from scaling.training.schedules import NEVER, Schedule
 from scaling.training.step import Hyper, program
 from tests.conftest import MODEL
@@ -37,16 +37,16 @@ def test_members_are_what_they_are_alone_and_a_diverged_one_is_frozen() -> None:
     for first in (0, 6):
         part = tokens[:, first : first + 6]
         given = stacked([hyper(rate) for rate in RATES])
-        state, found, alive = together.train(state, part, 6, given, jnp.full(3, LIMIT), alive)
+        state, found, alive = together.train(state, part, 6, np.full(3, 6), given, jnp.full(3, LIMIT), alive)
         losses.append(np.asarray(found))
     losses_PK = np.concatenate(losses, axis=1)
     assert np.asarray(alive).tolist() == [True, True, False]
     for place, rate in enumerate(RATES[:2]):
         own, expected = alone.train(alone.initialise(place), tokens[place], STEPS, hyper(rate))
         np.testing.assert_allclose(losses_PK[place], expected, atol=1e-5)
-        for one, two in zip(jax.tree.leaves(own), jax.tree.leaves(member(state, place)), strict=True):
+        for one, two in zip(jax.tree.leaves(own), jax.tree.leaves(together.take(state, place)), strict=True):
             np.testing.assert_allclose(one, two, atol=1e-4)
-    frozen = member(state, 2)
+    frozen = together.take(state, 2)
     steps = int(frozen.step)
     assert 0 < steps < STEPS
     before, _ = alone.train(alone.initialise(2), tokens[2], steps, hyper(RATES[2]))

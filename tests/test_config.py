@@ -41,6 +41,14 @@ def test_every_config_is_a_study_and_comes_back_unchanged(path: Path) -> None:
         ({"sweep": {"budgets": [1e10, 1e10]}}, "an entry appears twice"),
         ({"sweep": {"replicate_widths": [24]}}, "replicate_widths has [24], not among widths"),
         ({"training": {"batch_tokens": 64}}, "training.batch_tokens is 64, less than one sequence of 128 tokens"),
+        (
+            {"training": {"batch_ramp": [{"tokens": 9, "factor": 2}, {"tokens": 9, "factor": 4}]}},
+            "training.batch_ramp is at [9, 9] tokens; each stage must begin after the one before",
+        ),
+        (
+            {"training": {"batch_ramp": [{"tokns": 9, "factor": 2}]}},
+            "training.batch_ramp.0.tokns is not a field; did you mean tokens?",
+        ),
         ({"family": {"feed_forward": "swglu"}}, "family.feed_forward is 'swglu'; input should be 'swiglu'"),
         ({"engine": {"processes": 0}}, "engine.processes is 0; input should be greater than or equal to 1"),
         ({"name": "My Study"}, "name is 'My Study'"),

@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -90,7 +90,7 @@ def _explain_one(item: ErrorDetails, root: type[BaseModel]) -> str:
 def _fields_at(location: tuple[int | str, ...], root: type[BaseModel]) -> list[str]:
     model: Any = root
     for part in location:
-        model = model.model_fields[part].annotation
+        model = get_args(model)[0] if isinstance(part, int) else model.model_fields[part].annotation
     return list(model.model_fields)
 
 

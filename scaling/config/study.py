@@ -62,6 +62,15 @@ class FamilyConfig(Part):
         return self.heads or width // self.head_width
 
 
+class BatchStage(Part):
+    """A larger batch from some number of tokens on."""
+
+    tokens: Annotated[int, Field(ge=1)]
+    """Tokens seen when it begins."""
+    factor: Annotated[float, Field(gt=0)]
+    """Its size over batch_tokens."""
+
+
 class TrainingConfig(Part):
     """How a model of any width is trained."""
 
@@ -78,6 +87,8 @@ class TrainingConfig(Part):
     """Tokens an optimiser step at the reference width; rounded to whole sequences."""
     batch_exponent: float = 0.0
     """batch(width) = batch_tokens x (width / reference_width)^batch_exponent. Never depends on the final D."""
+    batch_ramp: tuple[BatchStage, ...] = ()
+    """Other batch sizes from so many tokens on, ascending, as [{tokens: 100000, factor: 2}]. Each compiles anew."""
     warmup_tokens: Annotated[int, Field(ge=0)] = 16_384
     """Tokens of linear warm-up: at most a tenth of a trajectory's shortest horizon."""
     schedule: Schedule = "wsd"
@@ -113,6 +124,14 @@ class TrainingConfig(Part):
     """Optimiser steps that one call of the compiled program takes. Does not change results."""
     divergence_factor: Annotated[float, Field(gt=1)] = 1.5
     """A training loss above this multiple of ln(vocabulary), or NaN, ends a trajectory as diverged."""
+
+    @field_validator("batch_ramp")
+    @classmethod
+    def _ascends(cls, stages: tuple[BatchStage, ...]) -> tuple[BatchStage, ...]:
+        tokens = [stage.tokens for stage in stages]
+        if tokens != sorted(set(tokens)):
+            raise ValueError(f"is at {tokens} tokens; each stage must begin after the one before")
+        return stages
 
     @model_validator(mode="after")
     def _agree(self) -> "TrainingConfig":

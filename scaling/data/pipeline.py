@@ -3,7 +3,7 @@
 Windows of sequence_length + 1 tokens lie `sequence_length` apart in the training stream, so that every token but
 the first is a target once an epoch (and but for a tail shorter than a window). Window number
 
-    k = step * sequences + row,   epoch, place = divmod(k, windows),   window = shuffle[seed, epoch](place)
+    k = sequences before step + row,   epoch, place = divmod(k, windows),   window = shuffle[seed, epoch](place)
 
 so a batch depends on nothing but (seed, step): not on hosts, devices, dispatch length, or where a run resumed.
 To resume, the step is enough.
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from scaling.config import StudyError
 from scaling.data.tokenizers import TokenArray
+from scaling.records import BatchSizes
 
 ENDLESS = 2**48
 """Length of the stream of batches, in steps: Grain asks for one, and no training gets there."""
@@ -32,19 +33,21 @@ LARGEST_PERMUTATION = 2**22
 class TrainingBatches:
     """Batches of training sequences as a pure function of (seed, step)."""
 
-    def __init__(self, train: TokenArray, *, sequences: int, sequence_length: int, seed: int):
+    def __init__(self, train: TokenArray, *, sequences: int | BatchSizes, sequence_length: int, seed: int):
         """Set up random access; nothing is read yet.
 
         Args:
           train: [tokens], the training stream.
-          sequences: B, sequences a batch.
+          sequences: B, sequences a batch, or how they grow.
           sequence_length: L, tokens that a sequence predicts.
           seed: of the order of the windows.
 
         Raises:
           StudyError: one batch is larger than the training text.
         """
-        reader = _Reader(train, sequences, sequence_length, seed)
+        sizes = sequences if isinstance(sequences, BatchSizes) else BatchSizes(sequences)
+        reader = _Reader(train, sizes, sequence_length, seed)
+        sequences = max(sizes.sizes)
         if sequences > reader.windows:
             room = f"use at most {reader.windows * sequence_length}, or give more text"
             raise StudyError(
@@ -53,7 +56,7 @@ class TrainingBatches:
                 f"({reader.windows} such sequences); "
                 + (room if reader.windows else "use a shorter sequence_length, or give more text")
             )
-        self.sequences = sequences
+        self.sizes = sizes
         self.sequence_length = sequence_length
         self.windows_per_epoch = reader.windows
         self._reader = reader
@@ -66,11 +69,12 @@ class TrainingBatches:
     def dispatch(self, first_step: int, count: int, rows: range | None = None) -> NDArray[np.int32]:
         """Tokens [K, B, L + 1] of the `count` = K steps from first_step on: the same as K calls of batch.
 
-        With `rows` those rows of each batch alone, [K, rows, L + 1]: nothing else of the text is read.
+        All of these batches are of one size. With `rows` those rows of each batch alone, [K, rows, L + 1]: nothing else
+        of the text is read.
         """
         if first_step < 0 or count < 1:
             raise ValueError(f"first_step is {first_step} and count {count}; use at least 0 and at least 1")
-        if rows is not None and rows != range(self.sequences):
+        if rows is not None and rows != range(self.sizes.at(first_step)):
             return self._reader.read(first_step, count, rows)
         return self.dataset(count)[first_step]
 
@@ -102,18 +106,19 @@ class _DispatchSource:
 class _Reader:
     """Windows of the training stream in their shuffled order."""
 
-    def __init__(self, train: TokenArray, sequences: int, sequence_length: int, seed: int):
+    def __init__(self, train: TokenArray, sizes: BatchSizes, sequence_length: int, seed: int):
         self.windows = max(0, (len(train) - 1) // sequence_length)
-        self._sequences = sequences
+        self._sizes = sizes
         self._seed = seed
         if self.windows:
             self._windows_WL = sliding_window_view(train, sequence_length + 1)[::sequence_length]
 
     def read(self, first_step: int, count: int, rows: range | None = None) -> NDArray[np.int32]:
         """[K, B, L + 1], the batches of `count` steps, or some rows of them, in one gather."""
-        row = np.arange(self._sequences, dtype=np.int64) if rows is None else np.array(rows, dtype=np.int64)
-        step = np.arange(first_step, first_step + count, dtype=np.int64)[:, None]
-        epochs, places = np.divmod(step * self._sequences + row, self.windows)
+        size = self._sizes.at(first_step)
+        row = np.arange(size, dtype=np.int64) if rows is None else np.array(rows, dtype=np.int64)
+        first = self._sizes.before(first_step) + size * np.arange(count, dtype=np.int64)[:, None]
+        epochs, places = np.divmod(first + row, self.windows)
         chosen = np.empty_like(places)
         for epoch in range(int(epochs[0, 0]), int(epochs[-1, -1]) + 1):
             now = epochs == epoch

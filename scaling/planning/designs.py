@@ -63,11 +63,11 @@ def check_trajectories(study: Study, data: DataRecord, width: int, budget: float
       StudyError: the family has no such width, or the budget is too few steps there.
     """
     found = _check(study, data, width, budget)
-    cell = Cell(budget, width, *size_and_cost(found[0].model, study.accounting), found[0].batch_tokens)
+    cell = _cell(study, width, budget)
     _refuse(
         f"check: {problem}"
         for problem in [
-            *cell_problems(study, [cell], lambda _: study.training.minimum_steps * cell.step_flops),
+            *cell_problems(study, [cell], lambda _: cell.flops(study.training.minimum_steps)),
             *trajectory_problems(study, found),
         ]
     )
@@ -109,7 +109,7 @@ def _cells(study: Study, windows: dict[float, tuple[int, ...]]) -> list[Cell]:
 def _cell(study: Study, width: int, budget: float) -> Cell:
     model = model_of(width, study)
     recipe = recipe_of(model, study.training, seed=0)
-    return Cell(budget, width, *size_and_cost(model, study.accounting), recipe.sequences * model.sequence_length)
+    return Cell(budget, width, *size_and_cost(model, study.accounting), model.sequence_length, recipe.batches)
 
 
 def _cheapest_enough(study: Study, budget: float) -> float:
@@ -117,7 +117,7 @@ def _cheapest_enough(study: Study, budget: float) -> float:
     others = [other for other in study.sweep.budgets if other != budget]
     for _ in study.sweep.widths:
         widths = _nearest(study, _expected_optimum(study, budget, min([budget, *others])))
-        needed = max(study.training.minimum_steps * _cell(study, width, budget).step_flops for width in widths)
+        needed = max(_cell(study, width, budget).flops(study.training.minimum_steps) for width in widths)
         if needed <= budget:
             break
         budget = float(needed)
@@ -159,18 +159,24 @@ def _trajectory(
 
 
 def _horizon(study: Study, model: ModelConfig, recipe: Recipe, cost: int, budget: float, round_up: bool) -> Horizon:
-    batch_tokens = recipe.sequences * model.sequence_length
-    exact_steps = Fraction(budget) / (cost * batch_tokens)
+    exact_steps = recipe.batches.steps(Fraction(budget) / (cost * model.sequence_length))
     steps = max(1, math.ceil(exact_steps) if round_up else round(exact_steps))
+    decay_steps = max(study.training.minimum_decay_steps, _decay_steps(study, recipe, steps))
     return Horizon(
-        tokens=steps * batch_tokens,
+        tokens=recipe.batches.before(steps) * model.sequence_length,
         steps=steps,
-        decay_steps=max(study.training.minimum_decay_steps, round(study.training.decay_fraction * steps))
-        if study.training.schedule == "wsd"
-        else 0,
+        decay_steps=decay_steps if study.training.schedule == "wsd" else 0,
         decay_shape=study.training.decay_shape,
         budget=budget,
     )
+
+
+def _decay_steps(study: Study, recipe: Recipe, steps: int) -> int:
+    """The last steps that hold training.decay_fraction of a horizon's tokens."""
+    fraction = study.training.decay_fraction
+    if not recipe.batch_ramp:
+        return round(fraction * steps)
+    return steps - round(recipe.batches.steps((1 - Fraction(fraction)) * recipe.batches.before(steps)))
 
 
 def _expected_check(study: Study, data: DataRecord) -> tuple[Trajectory, ...]:

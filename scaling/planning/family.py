@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 
 from pydantic import ValidationError
 
 from scaling.accounting import size_and_cost
 from scaling.config import ModelConfig, Parameterization, Study, StudyError, TrainingConfig, explain
-from scaling.records import Recipe
+from scaling.records import Recipe, ramp
 
 BYTES_VOCABULARY = 257
 """UTF-8 bytes and an end-of-document token."""
@@ -73,15 +74,25 @@ def recipe_of(model: ModelConfig, training: TrainingConfig, seed: int, total_ste
 
     learning_rate(width) = learning_rate x s^learning_rate_exponent    before the parameterisation's multipliers
     sequences(width) = batch_tokens x s^batch_exponent / sequence_length    rounded, at least 1
+
+    and the same times its factor from each stage of training.batch_ramp on.
     """
     scale = model.width / training.reference_width
     batch_tokens = training.batch_tokens * scale**training.batch_exponent
     exponent = training.learning_rate_exponent
+
+    def sequences(factor: float) -> int:
+        return max(1, round(factor * batch_tokens / model.sequence_length))
+
     if exponent is None:
         exponent = STANDARD_RATE_EXPONENT if training.parameterization == "standard" else 0.0
     return Recipe(
         learning_rate=training.learning_rate * scale**exponent,
-        sequences=max(1, round(batch_tokens / model.sequence_length)),
+        sequences=sequences(1.0),
+        batch_ramp=ramp(
+            sequences(1.0),
+            ((Fraction(stage.tokens, model.sequence_length), sequences(stage.factor)) for stage in training.batch_ramp),
+        ),
         warmup_tokens=training.warmup_tokens,
         schedule=training.schedule,
         total_steps=total_steps,

@@ -3,10 +3,11 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise
 
 from scaling.config import Study
-from scaling.records import Horizon, Trajectory
+from scaling.records import BatchSizes, Horizon, Trajectory
 
 
 @dataclass(frozen=True)
@@ -17,16 +18,21 @@ class Cell:
     width: int
     params: int
     flops_per_token: int
-    batch_tokens: int
+    sequence_length: int
+    batches: BatchSizes
 
-    @property
-    def step_flops(self) -> int:
-        """Training FLOPs of one optimiser step."""
-        return self.flops_per_token * self.batch_tokens
+    def flops(self, steps: int) -> int:
+        """Training FLOPs of the first `steps` optimiser steps."""
+        return self.batches.before(steps) * self.sequence_length * self.flops_per_token
 
     @property
     def steps(self) -> float:
-        return self.budget / self.step_flops
+        return float(self.batches.steps(Fraction(self.budget) / (self.flops_per_token * self.sequence_length)))
+
+    @property
+    def batch_tokens(self) -> int:
+        """Mean tokens of a batch."""
+        return round(self.budget / self.flops_per_token / self.steps)
 
 
 def study_problems(study: Study, most_seeds: int, largest_seed: int) -> Iterator[str]:
@@ -108,7 +114,7 @@ def _decay_problem(study: Study, long_enough: Sequence[tuple[Trajectory, Horizon
     if study.training.schedule != "wsd":
         return
     for trajectory, horizon in long_enough:
-        room = horizon.steps - math.ceil(study.training.warmup_tokens / trajectory.batch_tokens)
+        room = horizon.steps - math.ceil(trajectory.recipe.warmup_steps(trajectory.model.sequence_length))
         if horizon.decay_steps <= room:
             continue
         by_minimum = horizon.decay_steps == study.training.minimum_decay_steps

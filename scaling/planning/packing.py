@@ -38,8 +38,8 @@ def left_flops(trajectory: Trajectory, committed: Collection[Horizon], keep_fork
         kept = kept[-1:]
     first = min(horizon.fork_step for horizon in left)
     start = max((fork for fork in kept if fork <= first), default=0)
-    steps = max(horizon.fork_step for horizon in left) - start + sum(horizon.decay_steps for horizon in left)
-    return float(steps) * trajectory.batch_tokens * trajectory.flops_per_token_exact
+    trunk = trajectory.tokens_at(max(horizon.fork_step for horizon in left)) - trajectory.tokens_at(start)
+    return float(trunk + sum(map(trajectory.decay_tokens, left))) * trajectory.flops_per_token_exact
 
 
 def pack(left: Sequence[tuple[Trajectory, float]], processes: int) -> list[list[Trajectory]]:

@@ -33,6 +33,7 @@ class PlanRow:
     """D / unique training tokens."""
     learning_rate: float
     batch_tokens: int
+    """At the first step; training.batch_ramp may let it grow."""
     training_flops: float
     """Trunk and every decay, under the study's convention."""
     expected_seconds: float
@@ -61,10 +62,7 @@ class Plan:
     @property
     def steps(self) -> int:
         """Optimiser steps of the sweep: trunks and decays."""
-        return sum(
-            round(trajectory.training_flops / (trajectory.flops_per_token * trajectory.batch_tokens))
-            for trajectory in self.trajectories
-        )
+        return sum(trajectory.training_steps for trajectory in self.trajectories)
 
     @property
     def observations(self) -> int:

@@ -11,6 +11,7 @@ from scaling.records.atomic import (
     read_json,
     replace,
 )
+from scaling.records.batches import BatchSizes, BatchStage, ramp
 from scaling.records.directories import RunDirectory, TrajectoryDirectory
 from scaling.records.provenance import provenance
 from scaling.records.schema import (
@@ -27,6 +28,8 @@ from scaling.records.schema import (
 
 __all__ = [
     "SCHEMA",
+    "BatchSizes",
+    "BatchStage",
     "DataRecord",
     "Horizon",
     "Job",
@@ -45,6 +48,7 @@ __all__ = [
     "is_disk_full",
     "pretty_json",
     "provenance",
+    "ramp",
     "read_json",
     "replace",
 ]

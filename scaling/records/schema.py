@@ -1,11 +1,13 @@
 """What the records say: frozen pydantic models, one JSON object each."""
 
+from fractions import Fraction
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from scaling.config import AccountingConfig, MeshConfig, ModelConfig, Optimizer, Part, Schedule
 from scaling.records.atomic import content_hash
+from scaling.records.batches import BatchSizes, BatchStage
 
 SCHEMA = 1
 """Version of every record here; a reader refuses a newer one by name."""
@@ -32,7 +34,9 @@ class Recipe(Part):
     learning_rate: float
     optimizer: Optimizer = "adamw"
     sequences: int
-    """Sequences a batch."""
+    """Sequences a batch, at the first step."""
+    batch_ramp: tuple[BatchStage, ...] = ()
+    """From which steps on a batch has another size."""
     warmup_tokens: int
     schedule: Schedule = "wsd"
     total_steps: int | None = None
@@ -48,6 +52,19 @@ class Recipe(Part):
     divergence_factor: float
     seed: int
     """Of the initial weights and the data order."""
+
+    @property
+    def batches(self) -> BatchSizes:
+        return BatchSizes(self.sequences, self.batch_ramp)
+
+    def warmup_steps(self, sequence_length: int) -> Fraction:
+        """Optimiser steps of the warm-up."""
+        return self.batches.steps(Fraction(self.warmup_tokens, sequence_length))
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All of it as plain data, without what it does not use."""
+        return self.model_dump(mode="json", exclude=None if self.batch_ramp else {"batch_ramp"})
 
 
 class Horizon(Part):
@@ -104,7 +121,7 @@ class Trajectory(Part):
         return {
             "schema": SCHEMA,
             "model": self.model.model_dump(mode="json"),
-            "recipe": self.recipe.model_dump(mode="json"),
+            "recipe": self.recipe.identity,
             "data": self.data.model_dump(mode="json"),
         }
 
@@ -120,7 +137,16 @@ class Trajectory(Part):
 
     @property
     def batch_tokens(self) -> int:
+        """Of the first batch."""
         return self.recipe.sequences * self.model.sequence_length
+
+    def tokens_at(self, step: int) -> int:
+        """Tokens that the trunk, or a decay, has seen after `step` optimiser steps."""
+        return self.recipe.batches.before(step) * self.model.sequence_length
+
+    def decay_tokens(self, horizon: Horizon) -> int:
+        """Tokens of the decay that ends at `horizon`."""
+        return self.tokens_at(horizon.steps) - self.tokens_at(horizon.fork_step)
 
     @property
     def last_step(self) -> int:
@@ -129,9 +155,14 @@ class Trajectory(Part):
     @property
     def training_flops(self) -> float:
         """FLOPs that the trajectory takes: the trunk up to its last fork, and every decay."""
+        trunk = self.tokens_at(max(horizon.fork_step for horizon in self.horizons))
+        return float(trunk + sum(map(self.decay_tokens, self.horizons))) * self.flops_per_token
+
+    @property
+    def training_steps(self) -> int:
+        """Optimiser steps that the trajectory takes: the trunk up to its last fork, and every decay."""
         trunk = max(horizon.fork_step for horizon in self.horizons)
-        steps = trunk + sum(horizon.decay_steps for horizon in self.horizons)
-        return float(steps) * self.batch_tokens * self.flops_per_token
+        return trunk + sum(horizon.decay_steps for horizon in self.horizons)
 
 
 class JobSettings(Part):

@@ -98,21 +98,21 @@ def trajectory_progress(directory: TrajectoryDirectory, trajectory: Trajectory) 
         )
     last = directory.last_metrics()
     trunk = max((horizon.fork_step for horizon in committed), default=0)
-    decay = sum(horizon.decay_steps for horizon in committed)
+    decay = sum(map(trajectory.decay_tokens, committed))
     if last is not None and last["branch"] == "trunk":
         trunk = max(trunk, int(last["step"]))
     elif last is not None:
         for horizon in left:
             if horizon.name == last["branch"]:
                 trunk = max(trunk, horizon.fork_step)
-                decay += int(last["step"]) - horizon.fork_step
+                decay += trajectory.tokens_at(int(last["step"])) - trajectory.tokens_at(horizon.fork_step)
     return TrajectoryStatus(
         trajectory=trajectory,
         state="waiting" if last is None else "training",
         horizons_done=len(committed),
         loss=None if last is None else float(last["loss"]),
         tokens_per_second=None if last is None else float(last["tokens_per_second"]),
-        done_flops=float(trunk + decay) * trajectory.batch_tokens * trajectory.flops_per_token,
+        done_flops=float(trajectory.tokens_at(trunk) + decay) * trajectory.flops_per_token,
     )
 
 

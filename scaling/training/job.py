@@ -55,7 +55,8 @@ def run(job: Job, interrupted: Callable[[], bool] = lambda: False) -> None:
     first = job.trajectories[0]
     model = first.model
     for trajectory in job.trajectories:
-        check_model(job.settings.mesh, trajectory.model, trajectory.recipe.sequences)
+        for sequences in trajectory.recipe.batches.sizes:
+            check_model(job.settings.mesh, trajectory.model, sequences)
         _refuse_mismatch(job, trajectory, tokens)
     mesh = mesh_of(job.settings.mesh)
     compiled = program(model, first.recipe.optimizer, mesh)
@@ -103,7 +104,7 @@ def _task(
 ) -> Task:
     batches = TrainingBatches(
         tokens.train,
-        sequences=trajectory.recipe.sequences,
+        sequences=trajectory.recipe.batches,
         sequence_length=trajectory.model.sequence_length,
         seed=trajectory.recipe.seed,
     )
@@ -163,7 +164,7 @@ def observe(
         steps=horizon.steps,
         decay_steps=horizon.decay_steps,
         learning_rate=trajectory.recipe.learning_rate,
-        batch_tokens=trajectory.batch_tokens,
+        batch_tokens=trajectory.recipe.batches.at(horizon.steps - 1) * trajectory.model.sequence_length,
         horizon=horizon.name,
     )
 

@@ -152,15 +152,16 @@ class _Run:
         """
         trajectory, most = self.task.trajectory, self.task.settings.steps_per_dispatch
         hyper = hyper_parameters(trajectory, horizon, trunk=branch == TRUNK)
-        step, pending = int(state.step), None
-        rows = self.task.program.rows(trajectory.recipe.sequences)
+        step, pending, sizes = int(state.step), None, trajectory.recipe.batches
         self.saved_step = step
         self.lane.put(state)
         while step < until:
-            count = min(most - step % most, until - step)
+            sequences = sizes.at(step)
+            rows = self.task.program.rows(sequences)
+            count = min(most - step % most, until - step, (sizes.same_until(step) or until) - step)
             batches = np.zeros((most, len(rows), trajectory.model.sequence_length + 1), np.int32)
             batches[:count] = self.task.batches.dispatch(step, count, rows)
-            losses = yield Dispatch(batches, trajectory.recipe.sequences, count, hyper, self.limit)
+            losses = yield Dispatch(batches, sequences, count, hyper, self.limit)
             self._report(branch, pending)
             pending = (step, count, losses, time.monotonic())
             step += count
@@ -200,12 +201,14 @@ class _Run:
         bad = np.flatnonzero(~(values <= self.limit))
         if bad.size:
             raise Diverged(branch, first + int(bad[0]), float(values[bad[0]]))
+        trajectory = self.task.trajectory
+        tokens = trajectory.tokens_at(first + count) - trajectory.tokens_at(first)
         line: dict[str, Any] = {
             "branch": branch,
             "step": first + count,
-            "tokens": (first + count) * self.task.trajectory.batch_tokens,
+            "tokens": trajectory.tokens_at(first + count),
             "loss": round(float(values.mean()), 6),
-            "tokens_per_second": round(count * self.task.trajectory.batch_tokens / (time.monotonic() - started)),
+            "tokens_per_second": round(tokens / (time.monotonic() - started)),
             "time": round(time.time(), 3),
         }
         if self.metrics is not None:
@@ -216,7 +219,7 @@ def about(trajectory: Trajectory) -> dict[str, str]:
     """What a checkpoint of `trajectory` must agree with, by name."""
     return {
         "model": content_hash(trajectory.model.model_dump(mode="json")),
-        "recipe": content_hash(trajectory.recipe.model_dump(mode="json")),
+        "recipe": content_hash(trajectory.recipe.identity),
         "text": trajectory.data.fingerprint,
         "tokenizer": trajectory.data.tokenizer,
     }
@@ -227,7 +230,7 @@ def hyper_parameters(trajectory: Trajectory, horizon: Horizon, trunk: bool) -> H
     measured = not trunk or not horizon.decay_steps
     recipe = trajectory.recipe
     return Hyper(
-        schedule=schedule(recipe, trajectory.batch_tokens, None if trunk else horizon),
+        schedule=schedule(recipe, trajectory.model.sequence_length, None if trunk else horizon),
         optimizer=Settings(
             beta1=recipe.beta1,
             beta2=recipe.beta2,

@@ -27,9 +27,9 @@ class Schedule(NamedTuple):
     """Where the rate ends, as a share of the peak."""
 
 
-def schedule(recipe: Recipe, batch_tokens: int, horizon: Horizon | None) -> Schedule:
+def schedule(recipe: Recipe, sequence_length: int, horizon: Horizon | None) -> Schedule:
     """The rate of a trunk (`horizon` is None), or of the decay that ends at a horizon."""
-    warmup = max(recipe.warmup_tokens / batch_tokens, 1.0)
+    warmup = max(float(recipe.warmup_steps(sequence_length)), 1.0)
     start, steps, power = NEVER, 1.0, 1.0
     if recipe.total_steps is not None:
         # The warm-up's last step is at the peak already.

@@ -12,6 +12,7 @@ from scaling import data
 from scaling.config import StudyError
 from scaling.data import pipeline
 from scaling.data.pipeline import TrainingBatches
+from scaling.records import BatchSizes, BatchStage
 
 STREAM = np.arange(1000, dtype=np.uint16)
 """Token i is i, so that a window's first token says where it lies."""
@@ -27,6 +28,17 @@ def test_a_batch_is_windows_of_consecutive_tokens() -> None:
     assert batch.dtype == np.int32
     np.testing.assert_array_equal(batch[:, 1:], batch[:, :-1] + 1)
     assert np.all(batch[:, 0] % 9 == 0)
+
+
+def test_growing_batches_read_the_same_windows_in_the_same_order() -> None:
+    """What is read up to any step is the first so many windows of the plain stream, across epochs too."""
+    sizes = BatchSizes(4, (BatchStage(step=5, sequences=8), BatchStage(step=20, sequences=12)))
+    growing = TrainingBatches(STREAM, sequences=sizes, sequence_length=9, seed=3)
+    steps = [growing.batch(step) for step in range(40)]
+    assert [len(batch) for batch in steps[3:7] + steps[18:22]] == [4, 4, 8, 8, 8, 8, 12, 12]
+    plain = batches_of(sequences=1)
+    np.testing.assert_array_equal(np.concatenate(steps), plain.dispatch(0, sizes.before(40))[:, 0])
+    np.testing.assert_array_equal(growing.dispatch(6, 3, range(2, 5)), np.stack(steps[6:9])[:, 2:5])
 
 
 @settings(max_examples=60, deadline=None)

@@ -143,6 +143,28 @@ def test_every_horizon_of_a_plan_is_long_enough(study_of, data, budgets, exponen
             assert abs(spent / horizon.budget - 1) <= 0.5 / (horizon.steps - 1)
 
 
+def test_batches_that_grow_with_the_tokens_seen_spend_the_same_budgets(study_of, data):
+    """The stages are the same at every budget, so that a budget can be added; D and the decay's share stay."""
+    stages = [{"tokens": 50_000, "factor": 2}, {"tokens": 400_000, "factor": 4}]
+    sweep = {"budgets": [2e10, 8e10]}
+    plain = plan(study_of(sweep=sweep), data)
+    growing = plan(study_of(sweep=sweep, training={"batch_ramp": stages}), data)
+    assert not {one.id for one in plain.trajectories} & {one.id for one in growing.trajectories}
+    for one, grown in zip(plain.trajectories, growing.trajectories, strict=True):
+        assert [stage.sequences for stage in grown.recipe.batch_ramp] == [
+            2 * one.recipe.sequences,
+            4 * one.recipe.sequences,
+        ]
+        first = grown.recipe.batch_ramp[0].step
+        assert grown.tokens_at(first - 1) < 50_000 <= grown.tokens_at(first)
+        for horizon, other in zip(one.horizons, grown.horizons, strict=True):
+            largest = 4 * one.batch_tokens
+            assert abs(horizon.tokens - other.tokens) <= largest
+            assert other.tokens == grown.tokens_at(other.steps)
+            assert other.steps < horizon.steps
+            assert abs(grown.decay_tokens(other) - 0.2 * other.tokens) <= max(largest, 50 * largest)
+
+
 @settings(max_examples=25, deadline=None)
 @given(budgets=budgets, factor=st.floats(1.2, 10))
 def test_a_larger_budget_leaves_every_cell_as_it_was(study_of, data, budgets, factor):

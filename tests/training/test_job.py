@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from scaling.data import EvaluationBatches, Tokens
-from scaling.records import Job, Observation, RunDirectory, Trajectory, TrajectoryDirectory, read_json
+from scaling.records import BatchStage, Job, Observation, RunDirectory, Trajectory, TrajectoryDirectory, read_json
 from scaling.training import job as jobs
 from scaling.training.checkpoints import Checkpoints
-from scaling.training.loop import about
+from scaling.training.loop import Interrupted, about
 from scaling.training.step import program
-from tests.conftest import MODEL, trajectory_of
+from tests.conftest import MODEL, horizon, trajectory_of
 
 MakeJob = Callable[..., Job]
 
@@ -135,6 +135,30 @@ def test_a_loss_that_explodes_is_recorded_and_the_next_trajectory_trains(job_of:
     assert 0 < record["step"] < 50
     assert losses(directory_of(job, wild)) == []
     assert len(losses(directory_of(job, tame))) == 1
+
+
+def test_a_batch_grows_with_the_tokens_seen(job_of: MakeJob, tokens: Tokens, tmp_path: Path) -> None:
+    """Up to its first stage a trajectory is the plain one, bit for bit; after it, a larger batch gives a lower loss for
+    as many steps; and a run that is cut off inside a stage goes on to the same."""
+    plain = trajectory_of(tokens, 20, 40)
+    ramp = (BatchStage(step=20, sequences=8), BatchStage(step=28, sequences=12))
+    horizons = (horizon(20), horizon(40, tokens=(20 * 4 + 8 * 8 + 12 * 12) * 16))
+    growing = trajectory_of(tokens, 20, batch_ramp=ramp).model_copy(update={"horizons": horizons})
+    assert growing.tokens_at(40) == horizons[1].tokens
+    jobs.run(job_of(plain))
+    jobs.run(job_of(growing, steps_per_dispatch=6))
+    first, second = losses(directory_of(job_of(plain), plain))
+    grown_first, grown_second = losses(directory_of(job_of(growing), growing))
+    assert grown_first == first
+    assert grown_second < second
+    rows = directory_of(job_of(growing), growing).observations()
+    assert [row.batch_tokens for row in rows] == [64, 192]
+    cut = job_of(growing, run_dir=str(tmp_path / "cut"))
+    asked = iter([False] * 4)
+    with pytest.raises(Interrupted):
+        jobs.run(cut, lambda: next(asked, True))
+    jobs.run(cut)
+    assert losses(directory_of(cut, growing)) == [grown_first, grown_second]
 
 
 def test_other_tokens_than_the_trajectorys_are_refused(job_of: MakeJob, tokens: Tokens) -> None:

@@ -23,16 +23,16 @@ from tests.conftest import RECIPE, horizon
     ],
 )
 def test_warm_up_stable_decay(shape: str, step: int, factor: float) -> None:
-    given = schedule(RECIPE, 64, horizon(100, decay_steps=20, decay_shape=shape))
+    given = schedule(RECIPE, 16, horizon(100, decay_steps=20, decay_shape=shape))
     assert float(learning_rate(given, jnp.int32(step))) == pytest.approx(1e-2 * factor, rel=1e-5)
 
 
 def test_a_trunk_never_decays() -> None:
-    assert float(learning_rate(schedule(RECIPE, 64, None), jnp.int32(10**8))) == pytest.approx(1e-2)
+    assert float(learning_rate(schedule(RECIPE, 16, None), jnp.int32(10**8))) == pytest.approx(1e-2)
 
 
 def test_no_warm_up_starts_at_the_peak() -> None:
-    given = schedule(RECIPE.model_copy(update={"warmup_tokens": 0}), 64, None)
+    given = schedule(RECIPE.model_copy(update={"warmup_tokens": 0}), 16, None)
     assert float(learning_rate(given, jnp.int32(0))) == pytest.approx(1e-2)
 
 
@@ -51,10 +51,10 @@ def test_no_warm_up_starts_at_the_peak() -> None:
 def test_schedules_over_a_whole_run(name: str, step: int, factor: float) -> None:
     total = None if name == "constant" else 100
     recipe = RECIPE.model_copy(update={"schedule": name, "total_steps": total})
-    given = schedule(recipe, 64, horizon(100, decay_steps=0))
+    given = schedule(recipe, 16, horizon(100, decay_steps=0))
     assert float(learning_rate(given, jnp.int32(step))) == pytest.approx(1e-2 * factor, rel=1e-4)
 
 
 def test_a_rate_may_end_above_zero() -> None:
     recipe = RECIPE.model_copy(update={"schedule": "cosine", "total_steps": 100, "final_rate": 0.1})
-    assert float(learning_rate(schedule(recipe, 64, None), jnp.int32(10**4))) == pytest.approx(1e-3)
+    assert float(learning_rate(schedule(recipe, 16, None), jnp.int32(10**4))) == pytest.approx(1e-3)

@@ -4,9 +4,9 @@
     checkpoints/<horizon>/<step>       inside a decay, removed once the horizon is committed
 
 A checkpoint holds the state, a flat mapping from the dotted path of each leaf to its array, and what it is about: the
-version of this layout, the fingerprints of model, data and tokeniser, and a checksum of each array. Orbax writes behind
-the training, under a temporary name, and renames when all is on disk: a folder whose name is a number is whole. It does
-not notice a byte that changed there; the checksums do.
+version of this layout, the fingerprints of model, data and tokeniser, where it was made, and a checksum of each array.
+Orbax writes behind the training, under a temporary name, and renames when all is on disk: a folder whose name is a
+number is whole. It does not notice a byte that changed there; the checksums do.
 """
 
 import logging
@@ -37,9 +37,14 @@ class CheckpointError(RuntimeError):
 class Checkpoints:
     """The checkpoints of one trajectory, and which of them to keep."""
 
-    def __init__(self, root: Path, like: TrainState, about: Mapping[str, str]):
-        """`like` has the leaves, dtypes and shardings of what is restored; with `about` a checkpoint must agree."""
+    def __init__(self, root: Path, like: TrainState, about: Mapping[str, str], where: Mapping[str, str] | None = None):
+        """`like` has the leaves, dtypes and shardings of what is restored; with `about` a checkpoint must agree.
+
+        One made elsewhere than `where` (device, mesh ...) is good to go on from, with a warning: results then agree
+        with an undisturbed run's in all but the last digits.
+        """
         self.root = root
+        self._where = dict(where or {})
         self._about = {"schema": str(SCHEMA), **about}
         self._names, leaves = _named_leaves(like)
         self._treedef = jax.tree.structure(like)
@@ -71,7 +76,7 @@ class Checkpoints:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         arrays = dict(zip(self._names, jax.tree.leaves(state), strict=True))
-        about = {**self._about, "checksums": _checksums(arrays)}
+        about = {**self._about, "where": self._where, "checksums": _checksums(arrays)}
         content = ocp.args.Composite(state=ocp.args.StandardSave(arrays), about=ocp.args.JsonSave(about))
         self._orbax.save(path.absolute(), args=content)
 
@@ -109,6 +114,20 @@ class Checkpoints:
             return jax.tree.unflatten(self._treedef, [arrays[name] for name in self._names])
         return None
 
+    def _say_if_elsewhere(self, path: Path, there: Mapping[str, str]) -> None:
+        moved = [
+            f"{name} {there.get(name, 'unknown')} there and {here} here"
+            for name, here in self._where.items()
+            if there.get(name) != here
+        ]
+        if moved:
+            LOG.warning(
+                "%s was made elsewhere (%s): what follows agrees with an undisturbed run to about 1e-5, "
+                "no longer to the last bit",
+                path,
+                "; ".join(moved),
+            )
+
     def keep(self, branch: str, steps: set[int]) -> None:
         """Remove every checkpoint of `branch` but those at `steps`, once what is being written is on disk."""
 
@@ -143,6 +162,7 @@ class Checkpoints:
         wrong = [name for name, found in _checksums(arrays).items() if found != about["checksums"][name]]
         if wrong:
             raise ValueError(f"the checksum of {wrong[0]} is another ({len(wrong)} arrays differ)")
+        self._say_if_elsewhere(path, about.get("where", {}))
         return arrays
 
     def _check_structure(self, path: Path, checksums: Mapping[str, Any]) -> None:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import jax
@@ -28,7 +28,7 @@ from scaling.training.evaluation import bits_per_byte, evaluate
 from scaling.training.lanes import Start, run_alone, run_together
 from scaling.training.loop import Interrupted, Lane, Steps, Task, train
 from scaling.training.mesh import check_model, mesh_of
-from scaling.training.population import population
+from scaling.training.population import Population, population
 from scaling.training.stacking import places, steps_per_second
 from scaling.training.state import TrainState
 from scaling.training.step import Program, program
@@ -71,7 +71,7 @@ def run(job: Job, interrupted: Callable[[], bool] = lambda: False) -> None:
                 commit_once(directory.record, _trajectory_record(trajectory))
             barrier(f"{trajectory.id} is ours")
             task = _task(job, trajectory, directory, tokens, compiled, held_out)
-            yield from train(replace(task, interrupted=interrupted), lane)
+            yield from train(replace(task, interrupted=interrupted, where=where), lane)
 
     def starts() -> Iterator[Start]:
         for trajectory in job.trajectories:
@@ -79,13 +79,32 @@ def run(job: Job, interrupted: Callable[[], bool] = lambda: False) -> None:
                 raise Interrupted(f"asked to end before {trajectory.id}")
             yield partial(start, trajectory)
 
-    together = population(model, first.recipe.optimizer, mesh)
-    measured = partial(steps_per_second, together, first, job.settings.steps_per_dispatch)
-    count = places(job.settings.stack, _unfinished(job), together, measured)
+    @cache
+    def together() -> Population:
+        return population(model, first.recipe.optimizer, mesh)
+
+    def speed(count: int) -> float | None:
+        return steps_per_second(together(), first, job.settings.steps_per_dispatch, count)
+
+    count = places(job.settings.stack, _unfinished(job), job.settings.mesh.population, speed)
+    where = _where(job, count)
     if count == 1:
         run_alone(compiled, starts())
     else:
-        run_together(together, count, starts())
+        run_together(together(), count, starts())
+
+
+def _where(job: Job, together: int) -> dict[str, str]:
+    """What the last digits of a result depend on."""
+    mesh = job.settings.mesh.model_dump()
+    return {
+        "device": jax.devices()[0].device_kind,
+        "jax": jax.__version__,
+        "cores": str(len(usable_cores())),
+        "processes": str(jax.process_count()),
+        "mesh": ", ".join(f"{axis} {size}" for axis, size in mesh.items() if size > 1) or "one device",
+        "trajectories at once": str(together),
+    }
 
 
 def _unfinished(job: Job) -> int:
@@ -117,7 +136,7 @@ def _task(
             commit_horizon(directory, trajectory, horizon, row)
         barrier(f"{horizon.name} is committed")
 
-    return Task(trajectory, directory, compiled, batches, job.settings, commit)
+    return Task(trajectory, directory, compiled, batches, job.settings, commit, where={})
 
 
 def _refuse_mismatch(job: Job, trajectory: Trajectory, tokens: Tokens) -> None:

@@ -9,7 +9,7 @@ length, checkpoints or kills, and on neighbours in its last digits only.
 """
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -81,6 +81,8 @@ class Task:
     settings: JobSettings
     commit: Callable[[Horizon, TrainState], None]
     """Evaluates an annealed state and commits its horizon."""
+    where: Mapping[str, str]
+    """Device, mesh and company: what the last digits depend on."""
     interrupted: Callable[[], bool] = lambda: False
     """Whether the job has been asked to end."""
 
@@ -98,7 +100,7 @@ def train(task: Task, lane: Lane) -> Steps:
     if done:
         return
     initial = task.program.initialise(task.trajectory.recipe.seed, task.trajectory.recipe.beta1)
-    checkpoints = Checkpoints(task.directory.checkpoints, initial, about(task.trajectory))
+    checkpoints = Checkpoints(task.directory.checkpoints, initial, about(task.trajectory), task.where)
     left.sort(key=lambda horizon: horizon.fork_step)
     state = checkpoints.restore(TRUNK, at_most=left[0].fork_step) or initial
     with MetricsFile(task.directory.metrics) if is_first() else nullcontext() as metrics:

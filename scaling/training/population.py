@@ -35,8 +35,6 @@ class Population:
     """The stacked state, donated, with one member's replaced."""
     revive: Callable[[jax.Array, int], jax.Array]
     """alive with one member's True."""
-    least: int
-    """P is a multiple of this: the mesh's axis `population`."""
 
 
 def population(config: ModelConfig, kind: Optimizer = "adamw", mesh: Mesh | None = None) -> Population:
@@ -69,7 +67,6 @@ def population(config: ModelConfig, kind: Optimizer = "adamw", mesh: Mesh | None
             jax.jit(take),
             jax.jit(put, donate_argnums=0),
             jax.jit(revive),
-            least=1,
         )
     least = mesh.shape["population"]
     abstract = jax.eval_shape(initialise, np.zeros(least, int), np.zeros(least))
@@ -88,7 +85,6 @@ def population(config: ModelConfig, kind: Optimizer = "adamw", mesh: Mesh | None
         take=jax.jit(take, in_shardings=(stack, None), out_shardings=alone),
         put=jax.jit(put, in_shardings=(stack, None, alone), out_shardings=stack, donate_argnums=0),
         revive=jax.jit(revive, in_shardings=(members, None), out_shardings=members),
-        least=least,
     )
 
 

@@ -25,10 +25,10 @@ WORTH_TWICE = 1.1
 def places(
     asked: Literal["auto"] | int,
     waiting: int,
-    together: Population,
+    least: int,
     speed: Callable[[int], float | None],
 ) -> int:
-    """How many of `waiting` trajectories to step at once: a multiple of the mesh's axis `population`.
+    """How many of `waiting` trajectories to step at once: a multiple of `least`, the mesh's axis `population`.
 
     `speed` (places) -> steps a second of all of them, None where they do not fit; it is asked on accelerators alone.
 
@@ -36,18 +36,18 @@ def places(
       StudyError: several at once in a job of several processes.
     """
     if jax.process_count() > 1:
-        if together.least > 1 or asked not in ("auto", 1):
-            name = "engine.mesh.population" if together.least > 1 else "engine.stack"
+        if least > 1 or asked not in ("auto", 1):
+            name = "engine.mesh.population" if least > 1 else "engine.stack"
             raise StudyError(
                 f"{name} steps several trajectories at once, which a job of several processes cannot; use 1"
             )
         return 1
-    most = _rounded_up(waiting, together.least)
+    most = _rounded_up(waiting, least)
     if asked != "auto":
-        return min(_rounded_up(asked, together.least), most)
+        return min(_rounded_up(asked, least), most)
     if jax.default_backend() == "cpu" or waiting <= 1:
-        return together.least
-    return fastest(together.least, most, speed)
+        return least
+    return fastest(least, most, speed)
 
 
 def fastest(least: int, most: int, speed: Callable[[int], float | None]) -> int:

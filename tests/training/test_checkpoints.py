@@ -64,6 +64,18 @@ def test_a_checkpoint_of_something_else_is_refused_by_name(tmp_path: Path, name:
         Checkpoints(tmp_path, state_at(0), ABOUT | {name: "other"}).restore("trunk", at_most=3)
 
 
+def test_one_that_was_made_elsewhere_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    here = {"device": "cpu", "cores": "1"}
+    checkpoints = Checkpoints(tmp_path, state_at(0), ABOUT, here)
+    checkpoints.save("trunk", state_at(2))
+    checkpoints.close()
+    for where, words in ((here, ""), (here | {"cores": "2"}, "made elsewhere (cores 1 there and 2 here)")):
+        caplog.clear()
+        assert Checkpoints(tmp_path, state_at(0), ABOUT, where).restore("trunk", at_most=2) is not None
+        assert [words in line for line in caplog.messages] == [True] * bool(words)
+    assert "no longer to the last bit" in caplog.text
+
+
 def test_a_truncated_checkpoint_is_set_aside_and_the_one_before_is_used(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

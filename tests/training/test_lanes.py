@@ -72,8 +72,8 @@ def test_an_interrupted_company_goes_on_from_its_checkpoints_alone(
 
 
 def test_as_many_at_once_as_were_asked_for_and_are_there() -> None:
-    together = population(MODEL)
-    assert [places(asked, 5, together, lambda count: None) for asked in (1, 3, 8, "auto")] == [1, 3, 5, 1]
+    assert [places(asked, 5, 1, {}.get) for asked in (1, 3, 8, "auto")] == [1, 3, 5, 1]
+    assert [places(asked, 5, 2, {}.get) for asked in (1, 3, 8, "auto")] == [2, 4, 6, 2], "all places of the mesh"
 
 
 def test_the_last_doubling_that_was_worth_it_is_taken() -> None:

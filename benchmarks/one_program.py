@@ -60,10 +60,8 @@ def main() -> int:
     alone, same, stack = losses.values()
     equal = bool(np.all(alone == same))
     print(f"last losses of one program and of eight: {'equal to the last bit' if equal else 'DIFFERENT'}")
-    print(
-        "stacked, by rate: "
-        + ", ".join(f"{rate:g} {gap:.0e}" for rate, gap in zip(RATES, abs(stack - alone), strict=True))
-    )
+    gaps = [f"{rate:g} {gap:.0e}" for rate, gap in zip(RATES, abs(stack - alone), strict=True)]
+    print(f"stacked, by rate: {', '.join(gaps)}")
     _, once, _ = seconds.values()
     return 0 if once <= GOAL * seconds["eight compilations"] and equal else 1
 

@@ -121,7 +121,7 @@ def problem_of(rows: Table, form: LawForm, settings: Settings) -> solver.Problem
     values = rows.inputs(form.inputs)
     inputs = {name: one if name in form.linear_inputs else np.log(one) for name, one in values.items()}
     if form.check:
-        form.check(inputs, rows.labels)
+        form.check({**inputs, form.output: rows.target}, rows.labels)
     target = np.log(rows.target) if settings.objective.space == "log" else rows.target
     return solver.Problem(form, inputs, target, rows.weight, settings.objective, settings.pins, settings.ties)
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from scaling.laws.errors import LawError, nearest
 from scaling.laws.forms import Floats
+from scaling.laws.numerals import numbers
 from scaling.laws.procedures import bowl_noise, bowls
 from scaling.laws.procedures.cells import Cell, Rows, cells_of
 from scaling.laws.table import frame
@@ -106,15 +107,7 @@ def _check(over: tuple[str, ...], cell: tuple[str, ...], names: Mapping[str, str
 
 
 def _numbers(given: nw.DataFrame[Any], column: str) -> Floats:
-    found = np.empty(len(given))
-    for row, value in enumerate(given[column].to_list()):
-        try:
-            found[row] = float(value)
-        except (TypeError, ValueError):
-            found[row] = np.nan
-        if not 0 < found[row] < np.inf:
-            raise LawError(f"row {row + 1}, column {column!r} is {value!r}; it must be a positive number")
-    return found
+    return numbers(given, column, range(len(given)), signed=False)
 
 
 def _log_losses(given: nw.DataFrame[Any], column: str) -> Floats:

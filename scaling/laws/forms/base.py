@@ -98,7 +98,8 @@ class LawForm:
       procedure: "module:function" that fits it, (Table, LawForm, Settings) -> LawFit, where one solve does not.
       needs: columns that the procedure reads, where they are not the inputs.
       takes_pins: whether the procedure heeds pins and ties, as a form of one solve always does.
-      check: (inputs as the equation gets them, what errors call each row) -> None; LawError where a row cannot be.
+      check: (inputs as the equation gets them, and the output where it is known; what errors call each row) -> None;
+        LawError where a row cannot be.
       rises: whether more of the output is better, as of an accuracy.
     """
 

@@ -1,5 +1,6 @@
 """Laws of what a loss means on tasks: error and accuracy as functions of it, alone and after a law of the loss."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from types import ModuleType
 from typing import Any
@@ -62,10 +63,7 @@ def sigmoid() -> LawForm:
         return p["b"] + p["a"] * (1 + xp.tanh(p["k"] * (x["loss"] - p["L0"]) / 2)) / 2
 
     def shares(data: Data) -> tuple[float, float]:
-        low, high = float(np.min(data.output)), float(np.max(data.output))
-        if low < 0 or high > 1:
-            raise LawError(f"accuracies run from {low:g} to {high:g}; give them as shares between 0 and 1")
-        return low, high
+        return float(np.min(data.output)), float(np.max(data.output))
 
     def losses(data: Data, below: float, above: float) -> tuple[float, float]:
         low, high = float(np.min(data.inputs["loss"])), float(np.max(data.inputs["loss"]))
@@ -90,6 +88,7 @@ def sigmoid() -> LawForm:
         output="accuracy",
         space="linear",
         rises=True,
+        check=_check_shares,
         source="Bhagia et al. 2024 (OLMo ladder), eq. 2",
     )
 
@@ -146,6 +145,15 @@ def steps(first: str, second: str, x: str) -> tuple[LawForm, LawForm]:
 def _end(name: str, starts: Range, bounds: tuple[float, float]) -> Parameter:
     edge = "the runs do not show this end of the rise; hold a and b where chance and the ceiling are known"
     return replace(real(name, starts, bounds), edge=edge)
+
+
+def _check_shares(given: Values, labels: Sequence[str]) -> None:
+    accuracy = np.asarray(given.get("accuracy", ()))
+    for place in np.flatnonzero((accuracy < 0) | (accuracy > 1))[:1]:
+        value = accuracy[place]
+        raise LawError(
+            f"{labels[place]}: accuracy is {value:g}; give a share from 0 to 1: {value:g} percent is {value / 100:g}"
+        )
 
 
 def _as_number(parameter: Parameter) -> Parameter:

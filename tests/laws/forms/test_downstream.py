@@ -88,7 +88,7 @@ def test_accuracy_runs_from_its_ceiling_to_chance() -> None:
 
 
 def test_accuracies_in_percent_are_refused() -> None:
-    with pytest.raises(laws.LawError, match="shares between 0 and 1"):
+    with pytest.raises(laws.LawError, match=r"row 1: accuracy is [\d.]+; give a share from 0 to 1"):
         laws.fit({"loss": [1.0, 2.0, 3.0, 4.0], "accuracy": [90.0, 60.0, 40.0, 26.0]}, "sigmoid", resamples=0)
 
 

@@ -47,7 +47,9 @@ def join(group: Group) -> None:
         )
     try:
         jax.distributed.initialize(group.coordinator, group.processes, group.process)
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:
+        if isinstance(error, jax.errors.JaxRuntimeError):  # they know where, and somebody did not come
+            raise
         raise StudyError(
             f"--distributed: nothing here says where the processes meet ({error}); start the job by srun, by mpirun or "
             "on a TPU slice, or give --coordinator, --processes and --process"

@@ -24,7 +24,8 @@ def verb(*arguments: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("--help",), ("plan", QUICKSTART), ("run", "--help"), ("status", "."), ("forms",)]
+    "arguments",
+    [("--help",), ("plan", QUICKSTART), ("run", "--help"), ("preflight", "--help"), ("status", "."), ("forms",)],
 )
 def test_verbs_that_train_nothing_import_no_jax(arguments: tuple[str, ...]) -> None:
     found = imported(verb(*arguments))
@@ -43,6 +44,7 @@ def test_laws_import_neither_flax_nor_jax_until_they_fit() -> None:
 def test_help_fits_a_screen_and_shows_an_example() -> None:
     for name in (
         "plan",
+        "preflight",
         "run",
         "status",
         "fit",

@@ -19,6 +19,7 @@ DISK_FULL = 4
 
 VERBS: dict[str, Callable[[list[str]], int]] = {
     "plan": studies.plan,
+    "preflight": studies.preflight,
     "run": studies.run,
     "status": studies.status,
     "fit": fitting.fit,
@@ -31,12 +32,14 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "report": studies.report,
     "schema": studies.schema,
     "job": jobs.job,
+    "compile": jobs.compile_ahead,
 }
 
 OVERVIEW = """\
 A laboratory for scaling laws: plan, train, fit and predict, with honest intervals.
 
   scaling plan STUDY       what would run, and for how long; writes nothing
+  scaling preflight STUDY  compile every cell ahead: memory, FLOPs, time, and whether it fits
   scaling run STUDY        train the sweep, fit the laws, check the prediction, write the report
   scaling status DIR       how far a run is
   scaling fit DIR|TABLE    fit a law to a run, to any table of runs, or to a raw sweep

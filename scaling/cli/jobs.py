@@ -1,5 +1,6 @@
-"""The verb `job`, which engines call: one job file, alone or as one of several processes. Rooms are imported inside."""
+"""The verbs that engines call: `job`, alone or as one of several processes, and `compile`. Rooms: inside the verbs."""
 
+import argparse
 import os
 import signal
 import sys
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 
 from scaling.cli.parsing import Parser
 from scaling.config import StudyError, explain
-from scaling.records import Job, read_json
+from scaling.records import CompileRequest, Job, read_json
 
 
 def job(arguments: list[str]) -> int:
@@ -21,8 +22,8 @@ def job(arguments: list[str]) -> int:
         takes="JOB",
     )
     parser.add_argument("job", metavar="JOB", help="job file, as an engine wrote it")
-    parser.add_argument("--core", type=int, metavar="K", help="the one core to run on")
-    parser.add_argument("--exit-with-parent", action="store_true", help="end when standard input closes")
+    _add_place(parser)
+    parser.add_argument("--next", metavar="JOB", help="compile this job's programs beside the training")
     parser.add_argument(
         "--distributed", action="store_true", help="one of several processes, as Slurm, Open MPI or a TPU slice says"
     )
@@ -30,37 +31,76 @@ def job(arguments: list[str]) -> int:
     parser.add_argument("--processes", type=int, metavar="N", help="with --coordinator: how many they are")
     parser.add_argument("--process", type=int, metavar="K", help="with --coordinator: which this one is, from 0")
     options = parser.parse_args(arguments)
-    if options.exit_with_parent:
-        threading.Thread(target=_end_with_parent, daemon=True).start()
-    if options.core is not None:
-        os.sched_setaffinity(0, {options.core})  # before JAX starts: it counts cores once, and results depend on it
-    try:
-        given = Job.model_validate(read_json(Path(options.job)))
-    except ValidationError as error:
-        raise StudyError(f"{options.job}: {explain(error, Job)}") from None
+    _take_place(options)
+    given = _read_job(options.job)
+    following = None if options.next is None else _read_job(options.next)
     meeting = (options.coordinator, options.processes, options.process)
     if options.distributed or any(value is not None for value in meeting):
         from scaling.training import distributed
 
         distributed.join(distributed.Group(*meeting))
-    return _run(given)
+    return _run(given, following)
 
 
-def _run(given: Job) -> int:
+def compile_ahead(arguments: list[str]) -> int:
+    parser = Parser(
+        "compile",
+        "Compile programs ahead of their jobs, and write what each takes. Engines call this.",
+        "scaling compile runs/x/compiled/request-0.json --core 0",
+        takes="REQUEST",
+    )
+    parser.add_argument("request", metavar="REQUEST", help="request file, as an engine wrote it")
+    _add_place(parser)
+    options = parser.parse_args(arguments)
+    _take_place(options)
+    try:
+        given = CompileRequest.model_validate(read_json(Path(options.request)))
+    except ValidationError as error:
+        raise StudyError(f"{options.request}: {explain(error, CompileRequest)}") from None
+    from scaling.training.preflight import compile_all
+
+    compile_all(given)
+    return 0
+
+
+def _add_place(parser: Parser) -> None:
+    parser.add_argument("--core", type=int, metavar="K", help="the one core to run on")
+    parser.add_argument("--exit-with-parent", action="store_true", help="end when standard input closes")
+
+
+def _take_place(options: argparse.Namespace) -> None:
+    if options.exit_with_parent:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+    if options.core is not None:
+        os.sched_setaffinity(0, {options.core})  # before JAX starts: it counts cores once, and results depend on it
+
+
+def _read_job(path: str) -> Job:
+    try:
+        return Job.model_validate(read_json(Path(path)))
+    except ValidationError as error:
+        raise StudyError(f"{path}: {explain(error, Job)}") from None
+
+
+def _run(given: Job, following: Job | None) -> int:
     """The job's exit status."""
     from jax.errors import JaxRuntimeError
 
     from scaling.engines import EXIT_DONE, EXIT_RESUME
     from scaling.training import job as jobs
+    from scaling.training.ahead import Beside
     from scaling.training.distributed import peer_is_gone
     from scaling.training.loop import Interrupted
 
     asked = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    beside = None if following is None else Beside(following, asked.is_set, after=len(given.trajectories))
     try:
-        jobs.run(given, asked.is_set)
+        jobs.run(given, beside or asked.is_set)
     except Interrupted as interrupted:
-        print(f"{given.name}: {interrupted}; started again, it goes on from there", file=sys.stderr)
+        print(f"{given.name}: {interrupted}; started again, it goes on from there", file=sys.stderr, flush=True)
+        if beside is not None and beside.busy:
+            os._exit(EXIT_RESUME)  # a compilation cannot be stopped, and the grace period is short
         return EXIT_RESUME
     except JaxRuntimeError as error:
         if not peer_is_gone(error):
@@ -69,6 +109,8 @@ def _run(given: Job) -> int:
         said = f"{given.name}: another of this job's processes is gone ({reason}); started again, it goes on"
         print(f"{said} from the last checkpoint", file=sys.stderr, flush=True)
         os._exit(EXIT_RESUME)  # an orderly end would wait for the one that is gone
+    if beside is not None:
+        beside.wait()
     return EXIT_DONE
 
 

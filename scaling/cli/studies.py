@@ -1,4 +1,4 @@
-"""Verbs of a study: plan, run, status, report, schema. Each imports its rooms inside."""
+"""Verbs of a study: plan, preflight, run, status, report, schema. Each imports its rooms inside."""
 
 import json
 from pathlib import Path
@@ -18,6 +18,37 @@ def plan(arguments: list[str]) -> int:
     asked = study(options.study, rest)
     planned = planning.plan(asked, prepare(asked.data, asked.seed).record)
     print(json.dumps(planned.as_json(), indent=2)) if options.json else show.plan(planned)
+    return 0
+
+
+def preflight(arguments: list[str]) -> int:
+    from scaling import planning
+    from scaling.data import prepare
+    from scaling.records import RunDirectory
+    from scaling.studies import compiled, show_compiled
+    from scaling.studies.preflight import check_directory
+
+    parser = study_parser(
+        "preflight",
+        "Compile every cell of the plan ahead of time: memory, FLOPs, expected time, and whether it fits.\n"
+        "For this machine, or for the devices that engine.target describes. `scaling run` does it by itself.",
+        "scaling preflight configs/quickstart.yaml",
+    )
+    parser.add_argument("--out", metavar="DIR", help="run directory that keeps what is found (default: none)")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    options, rest = parser.parse_known_args(arguments)
+    asked = study(options.study, rest)
+    directory = None
+    if options.out:
+        check_directory(asked, Path(options.out))
+        if not RunDirectory(options.out).study.is_file():
+            raise StudyError(f"--out is {options.out}, no run directory yet; leave --out out, or `scaling run` first")
+        directory = RunDirectory(options.out)
+    planned = planning.plan(asked, prepare(asked.data, asked.seed).record)
+    trajectories = [*planned.trajectories, *planned.expected_check]
+    found = compiled.examine(asked, directory, trajectories, described=asked.engine.target.described)
+    print(json.dumps(compiled.as_json(found), indent=2)) if options.json else show_compiled.table(found)
+    found.refuse()
     return 0
 
 

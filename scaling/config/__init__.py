@@ -16,6 +16,7 @@ from scaling.config.study import (
     SweepConfig,
     TrainingConfig,
 )
+from scaling.config.target import TargetConfig
 
 __all__ = [
     "AccountingConfig",
@@ -34,6 +35,7 @@ __all__ = [
     "Study",
     "StudyError",
     "SweepConfig",
+    "TargetConfig",
     "TrainingConfig",
     "dump_study",
     "explain",

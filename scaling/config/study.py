@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from scaling.config.model import Optimizer, Part, RuleName, Schedule, nearest_multiples
+from scaling.config.target import TargetConfig
 
 
 class DataConfig(Part):
@@ -265,6 +266,8 @@ class EngineConfig(Part):
     stack: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     """Trajectories of one shape that a job steps at once: auto measures it on accelerators, and takes 1 on CPUs.
     Changes results in the last digits only."""
+    target: TargetConfig = TargetConfig()
+    """Devices that are not here, for which `scaling preflight` compiles."""
     retries: Annotated[int, Field(ge=0)] = 2
     """How often a job that crashed is started again in one run."""
 

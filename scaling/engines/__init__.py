@@ -13,10 +13,12 @@ from scaling.engines.base import (
     Status,
     Submission,
 )
-from scaling.engines.local import LocalEngine, local_engine
+from scaling.engines.compiling import compile_programs
+from scaling.engines.local import COMPILE_COMMAND, LocalEngine, local_engine
 from scaling.engines.supervision import supervise
 
 __all__ = [
+    "COMPILE_COMMAND",
     "EXIT_BAD_INPUT",
     "EXIT_DISK_FULL",
     "EXIT_DONE",
@@ -29,6 +31,7 @@ __all__ = [
     "RunningJob",
     "Status",
     "Submission",
+    "compile_programs",
     "local_engine",
     "supervise",
 ]

@@ -90,8 +90,11 @@ class Engine(Protocol):
     def retries(self) -> int:
         """How often a job that crashed is started again in one run."""
 
-    def submit(self, job_file: Path, log_file: Path) -> Submission:
-        """Start the job in `job_file` as a fresh process that appends all it says to `log_file`."""
+    def submit(self, job_file: Path, log_file: Path, next_file: Path | None = None) -> Submission:
+        """Start the job in `job_file` as a fresh process that appends all it says to `log_file`.
+
+        The programs of the job in `next_file` may be compiled beside it: that job comes later and has others.
+        """
 
     def run(
         self, jobs: Sequence[Job], directory: RunDirectory, on_tick: OnTick | None = ..., tick_seconds: float = ...

@@ -15,9 +15,12 @@ from scaling.records import Job, RunDirectory
 JOB_COMMAND = (sys.executable, "-m", "scaling", "job")
 
 
-def local_engine(config: EngineConfig) -> "LocalEngine":
+COMPILE_COMMAND = (sys.executable, "-m", "scaling", "compile")
+
+
+def local_engine(config: EngineConfig, command: Sequence[str] = JOB_COMMAND) -> "LocalEngine":
     """The local engine as the study asks for it: engine.processes jobs, or one a usable core."""
-    return LocalEngine(processes=process_count(config), retries=config.retries)
+    return LocalEngine(processes=process_count(config), retries=config.retries, command=command)
 
 
 class LocalProcess:
@@ -53,7 +56,8 @@ class LocalProcess:
 
 
 class LocalEngine:
-    """Starts `COMMAND JOB.json --exit-with-parent --core N`, one job on a core as long as there are cores.
+    """Starts `COMMAND JOB.json --exit-with-parent --core N`, one job on a core as long as there are cores; with
+    `--next JOB.json` where another program follows.
 
     A job restricts itself to its core before JAX starts, for a result depends on how many cores there are; where the
     system cannot do that, --core is left out. A job ends when its standard input closes, so that it outlives its
@@ -72,13 +76,14 @@ class LocalEngine:
         self._cores = tuple(usable_cores() if cores is None else cores)
         self._started: list[LocalProcess] = []
 
-    def submit(self, job_file: Path, log_file: Path) -> LocalProcess:
+    def submit(self, job_file: Path, log_file: Path, next_file: Path | None = None) -> LocalProcess:
         """Start the job on the least used core."""
         self._started = [process for process in self._started if process.poll() is None]
         taken = [process.core for process in self._started]
         core = min(self._cores, key=taken.count)
         pin = ["--core", str(core)] if hasattr(os, "sched_setaffinity") else []
-        process = LocalProcess([*self._command, str(job_file), "--exit-with-parent", *pin], core, log_file)
+        following = [] if next_file is None else ["--next", str(next_file)]
+        process = LocalProcess([*self._command, str(job_file), "--exit-with-parent", *pin, *following], core, log_file)
         self._started.append(process)
         return process
 

@@ -67,7 +67,7 @@ def supervise(
     sweep = _Sweep(engine, directory, longest_first(jobs, directory))
     ticked = -tick_seconds
     try:
-        with _sigterm_raises():
+        with sigterm_raises():
             while sweep.advance():
                 if time.monotonic() - ticked >= tick_seconds:
                     on_tick(sweep.state())
@@ -87,6 +87,8 @@ class _Sweep:
         self.waiting = list(ordered)
         self.running: list[_Attempt] = []
         self.results: dict[str, JobResult] = {}
+        self.handed: set[object] = set()
+        """Shapes whose programs a running job was asked to compile."""
 
     def advance(self) -> bool:
         """Collect what ended, start what can start; False when there is nothing left to do."""
@@ -112,32 +114,38 @@ class _Sweep:
 
     def end_running(self) -> None:
         """End what still runs: first asked, then forced."""
-        for attempt in self.running:
-            attempt.submission.cancel(force=False)
-        deadline = time.monotonic() + GRACE_SECONDS
-        while self._alive() and time.monotonic() < deadline:
-            time.sleep(POLL_SECONDS)
-        for attempt in self._alive():
-            attempt.submission.cancel(force=True)
-        while self._alive():
-            time.sleep(POLL_SECONDS)
-
-    def _alive(self) -> list[_Attempt]:
-        return [attempt for attempt in self.running if attempt.submission.poll() is None]
+        end([attempt.submission for attempt in self.running])
 
     def _start(self, job: Job, number: int) -> None:
-        job_file, log = self.directory.jobs / f"{job.name}.json", self.directory.jobs / f"{job.name}.log"
+        log = self.directory.jobs / f"{job.name}.log"
         try:
-            replace(job_file, pretty_json(job.model_dump(mode="json")))
+            job_file, following = self._written(job), self._next(job)
             log_start = log.stat().st_size if log.exists() else 0
-            submission = self.engine.submit(job_file, log)
+            submission = self.engine.submit(job_file, log, None if following is None else self._written(following))
         except OSError as error:
             if not is_disk_full(error):
                 raise
-            self._finish(job, "disk_full", number - 1, f"no space is left to write {job_file}")
+            self._finish(job, "disk_full", number - 1, f"no space is left to write {self._file(job)}")
             self._stop(job)
             return
         self.running.append(_Attempt(job, number, submission, log, log_start, time.monotonic()))
+
+    def _file(self, job: Job) -> Path:
+        return self.directory.jobs / f"{job.name}.json"
+
+    def _written(self, job: Job) -> Path:
+        replace(self._file(job), pretty_json(job.model_dump(mode="json")))
+        return self._file(job)
+
+    def _next(self, job: Job) -> Job | None:
+        """The first waiting job of another program, that no job beside this one compiles already."""
+        running = {attempt.job.trajectories[0].shape for attempt in self.running}
+        for other in self.waiting:
+            shape = other.trajectories[0].shape
+            if shape not in running | self.handed | {job.trajectories[0].shape}:
+                self.handed.add(shape)
+                return other
+        return None
 
     def _ended(self, attempt: _Attempt, status: int) -> None:
         job = attempt.job
@@ -177,11 +185,28 @@ class _Sweep:
         return shutil.disk_usage(self.directory.root).free < NO_SPACE_BYTES
 
 
+def end(started: Sequence[Submission]) -> None:
+    """End what still runs of `started`: first asked, then forced."""
+
+    def alive() -> list[Submission]:
+        return [submission for submission in started if submission.poll() is None]
+
+    for submission in alive():
+        submission.cancel(force=False)
+    deadline = time.monotonic() + GRACE_SECONDS
+    while alive() and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+    for submission in alive():
+        submission.cancel(force=True)
+    while alive():
+        time.sleep(POLL_SECONDS)
+
+
 def _failure(attempt: _Attempt, status: int) -> str:
     times = f" (started {attempt.number} times)" if attempt.number > 1 else ""
     return (
         f"job {attempt.job.name} {_how(status)}{times}; the last lines of {attempt.log}:\n"
-        f"{_tail(attempt.log, attempt.log_start)}\n"
+        f"{tail(attempt.log, attempt.log_start)}\n"
         f"it alone, again: {shlex.join(attempt.submission.command)}"
     )
 
@@ -194,7 +219,7 @@ def _how(status: int) -> str:
     return f"ended with exit status {status}"
 
 
-def _tail(log: Path, start: int) -> str:
+def tail(log: Path, start: int) -> str:
     """The last lines of one attempt."""
     try:
         with log.open("rb") as file:
@@ -207,7 +232,7 @@ def _tail(log: Path, start: int) -> str:
 
 
 @contextmanager
-def _sigterm_raises() -> Iterator[None]:
+def sigterm_raises() -> Iterator[None]:
     """SIGTERM unwinds the stack as Ctrl-C does, while the block runs."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -3,12 +3,23 @@
 from scaling.planning.designs import check_trajectories, expected_optimum, plan
 from scaling.planning.disk import checkpoint_bytes, retained_bytes
 from scaling.planning.family import cost_table, model_of, nearest_width, next_width, params_at, recipe_of
-from scaling.planning.packing import jobs, left_flops, left_in, longest_first, makespan, process_count, usable_cores
+from scaling.planning.memory import available_bytes
+from scaling.planning.packing import (
+    jobs,
+    left_flops,
+    left_in,
+    longest_first,
+    makespan,
+    pack,
+    process_count,
+    usable_cores,
+)
 from scaling.planning.plans import Plan, PlanRow, exact_flops, plan_checkpoint_bytes
 
 __all__ = [
     "Plan",
     "PlanRow",
+    "available_bytes",
     "check_trajectories",
     "checkpoint_bytes",
     "cost_table",
@@ -22,6 +33,7 @@ __all__ = [
     "model_of",
     "nearest_width",
     "next_width",
+    "pack",
     "params_at",
     "plan",
     "plan_checkpoint_bytes",

@@ -12,6 +12,7 @@ from scaling.records.atomic import (
     replace,
 )
 from scaling.records.batches import BatchSizes, BatchStage, ramp
+from scaling.records.compiled import Compiled, CompileRequest, ProgramRequest, Refused, Where
 from scaling.records.directories import RunDirectory, TrajectoryDirectory
 from scaling.records.provenance import provenance
 from scaling.records.schema import (
@@ -30,17 +31,22 @@ __all__ = [
     "SCHEMA",
     "BatchSizes",
     "BatchStage",
+    "CompileRequest",
+    "Compiled",
     "DataRecord",
     "Horizon",
     "Job",
     "JobSettings",
     "Observation",
+    "ProgramRequest",
     "Recipe",
     "RecordError",
+    "Refused",
     "Role",
     "RunDirectory",
     "Trajectory",
     "TrajectoryDirectory",
+    "Where",
     "canonical_json",
     "commit_once",
     "content_hash",

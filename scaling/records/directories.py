@@ -8,6 +8,7 @@ A run directory holds
                       checkpoints/      Orbax
                       horizon-*.json    one annealed and evaluated model each: the truth
                       diverged.json     where it ended, if it did
+    compiled/                           what each program takes, found before it was run
     observations.csv, laws/, report/    indices of the above: they can be rebuilt
 """
 
@@ -41,6 +42,10 @@ class RunDirectory:
     @property
     def jobs(self) -> Path:
         return self.root / "jobs"
+
+    @property
+    def compiled(self) -> Path:
+        return self.root / "compiled"
 
     @property
     def laws(self) -> Path:

@@ -8,10 +8,11 @@ from scaling.config import Study, dump_study
 from scaling.data import prepare, save
 from scaling.engines import EXIT_DISK_FULL, JobResult
 from scaling.laws import LawFit
-from scaling.planning import plan, plan_checkpoint_bytes
+from scaling.planning import left_in, plan, plan_checkpoint_bytes
 from scaling.records import Observation, RunDirectory, Trajectory, exclusive, replace
-from scaling.studies import check, preflight, report, show
+from scaling.studies import check, preflight, report, show, show_compiled
 from scaling.studies.answers import MAIN, fit_all, write_observations
+from scaling.studies.compiled import examine
 from scaling.studies.status import observations
 from scaling.studies.sweep import train
 
@@ -37,7 +38,7 @@ def run(study: Study, root: Path) -> int:
         save(tokens, directory.data)
         replace(directory.study, dump_study(study).encode())
         show.start(planned, tokens, root)
-        code = _train(study, directory, planned.trajectories, "sweep")
+        code = _train(study, directory, planned.trajectories, "sweep", planned.expected_check)
         if code == DONE:
             code = _conclude(study, directory, planned.trajectories)
     show.end(code, directory, time.monotonic() - started)
@@ -78,7 +79,19 @@ def _check(study: Study, directory: RunDirectory, like: Trajectory, law: LawFit,
     return DONE
 
 
-def _train(study: Study, directory: RunDirectory, trajectories: Sequence[Trajectory], title: str) -> int:
+def _train(
+    study: Study,
+    directory: RunDirectory,
+    trajectories: Sequence[Trajectory],
+    title: str,
+    later: Sequence[Trajectory] = (),
+) -> int:
+    """Train what is left of `trajectories`, once its programs and those of `later` are compiled and fit."""
+    left = [one for one in trajectories if left_in(directory, one, study.checkpoints.keep_forks)]
+    if left:
+        found = examine(study, directory, [*left, *later])
+        found.refuse()
+        show.line(show_compiled.said(found))
     results: list[JobResult] = train(study, directory, trajectories, title)
     for result in results:
         if result.status != "done":

@@ -30,6 +30,11 @@ def console() -> Console:
     return Console(highlight=False, width=WIDE)
 
 
+def line(text: str) -> None:
+    """One line as it is."""
+    console().print(escape(text), soft_wrap=True)
+
+
 def plan(planned: Plan) -> None:
     """Each trajectory with what it takes, and the totals."""
     out = console()

@@ -213,6 +213,12 @@ def _sums(arrays: dict[str, jax.Array]) -> dict[str, tuple[jax.Array, jax.Array]
     return {name: one(array) for name, array in arrays.items()}
 
 
+def checksums_of(like: TrainState) -> tuple[Any, dict[str, Any]]:
+    """(the jitted function that `save` and `restore` call, its argument) for a state like this, abstract or not."""
+    names, leaves = _named_leaves(like)
+    return _sums, dict(zip(names, leaves, strict=True))
+
+
 def _remove(path: Path) -> None:
     doomed = path.with_name(f"{path.name}.removed")
     path.rename(doomed)

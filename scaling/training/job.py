@@ -9,6 +9,7 @@ from pathlib import Path
 
 import jax
 
+from scaling.config import MeshConfig, ModelConfig
 from scaling.data import EvaluationBatches, Tokens, TrainingBatches, epochs, load
 from scaling.planning import left_in, usable_cores
 from scaling.records import (
@@ -50,7 +51,7 @@ def run(job: Job, interrupted: Callable[[], bool] = lambda: False) -> None:
       StudyError: the mesh cannot hold the model, or steps several trajectories at once in several processes.
       OSError: nothing more can be written.
     """
-    _configure(job.settings.compilation_cache)
+    configure(job.settings.compilation_cache)
     tokens = load(job.settings.tokens_dir)
     first = job.trajectories[0]
     model = first.model
@@ -60,8 +61,7 @@ def run(job: Job, interrupted: Callable[[], bool] = lambda: False) -> None:
         _refuse_mismatch(job, trajectory, tokens)
     mesh = mesh_of(job.settings.mesh)
     compiled = program(model, first.recipe.optimizer, mesh)
-    parts = job.settings.mesh.data * job.settings.mesh.fsdp
-    sequences = parts * max(1, EVALUATION_TOKENS // (model.sequence_length * parts))
+    sequences = evaluation_sequences(model, job.settings.mesh)
     held_out = EvaluationBatches(tokens.validation, tokens.validation_documents, sequences, model.sequence_length)
 
     def start(trajectory: Trajectory, lane: Lane) -> Steps:
@@ -202,7 +202,14 @@ def commit_horizon(directory: TrajectoryDirectory, trajectory: Trajectory, horiz
     commit_once(directory.horizon(horizon), pretty_json(record))
 
 
-def _configure(compilation_cache: str | None) -> None:
+def evaluation_sequences(model: ModelConfig, mesh: MeshConfig) -> int:
+    """Sequences of one evaluation batch: as many in each part of it."""
+    parts = mesh.data * mesh.fsdp
+    return parts * max(1, EVALUATION_TOKENS // (model.sequence_length * parts))
+
+
+def configure(compilation_cache: str | None) -> None:
+    """Keep every compiled program in a folder, however small it is; nothing without one."""
     if compilation_cache is None:
         return
     jax.config.update("jax_compilation_cache_dir", str(Path(compilation_cache).expanduser()))

@@ -42,12 +42,17 @@ def places(
                 f"{name} steps several trajectories at once, which a job of several processes cannot; use 1"
             )
         return 1
-    most = _rounded_up(waiting, least)
     if asked != "auto":
-        return min(_rounded_up(asked, least), most)
+        return least_places(asked, waiting, least)
+    most = _rounded_up(waiting, least)
     if jax.default_backend() == "cpu" or waiting <= 1:
         return least
     return fastest(least, most, speed)
+
+
+def least_places(asked: Literal["auto"] | int, waiting: int, least: int) -> int:
+    """As many as are asked for, in multiples of `least` and no more than are waiting; `least` where it is measured."""
+    return least if asked == "auto" else min(_rounded_up(asked, least), _rounded_up(waiting, least))
 
 
 def fastest(least: int, most: int, speed: Callable[[int], float | None]) -> int:

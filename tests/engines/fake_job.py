@@ -1,6 +1,6 @@
 """A job that trains nothing: a real process that does what a table beside it says.
 
-    fake_job.py TABLE.json JOB.json --exit-with-parent [--core N]
+    fake_job.py TABLE.json JOB.json --exit-with-parent [--core N] [--next JOB.json]
 
 TABLE.json maps a job's name to {"exits": [status of each attempt], "seconds", "say", "commits": [paths], "deaf"}.
 Each start and end is a line of events.jsonl beside the table.
@@ -27,6 +27,7 @@ def main():
     threading.Thread(target=end_with_parent, daemon=True).start()
     if "--core" in options:
         os.sched_setaffinity(0, {int(options[options.index("--core") + 1])})
+    following = Path(options[options.index("--next") + 1]).stem if "--next" in options else None
     name = json.loads(Path(job_file).read_text())["name"]
     told = json.loads(Path(table).read_text())[name]
     events = Path(table).with_name("events.jsonl")
@@ -34,7 +35,14 @@ def main():
 
     def note(kind):
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-        event = {"kind": kind, "name": name, "pid": os.getpid(), "cores": cores, "time": time.monotonic()}
+        event = {
+            "kind": kind,
+            "name": name,
+            "pid": os.getpid(),
+            "cores": cores,
+            "time": time.monotonic(),
+            "next": following,
+        }
         with events.open("a") as file:
             file.write(json.dumps(event) + "\n")
 

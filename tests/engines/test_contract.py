@@ -186,3 +186,18 @@ def test_running_again_leaves_what_is_done(bench, engine_of):
     jobs = [bench.job("a"), bench.job("b")]
     engine.run(jobs, bench.directory)
     assert [r.status for r in engine.run(jobs, bench.directory)] == ["done", "done"]
+
+
+def test_a_job_is_handed_the_next_one_of_another_program(bench, engine_of):
+    """Each program once, and none that runs already or is the job's own."""
+    jobs = [bench.job(f"j{steps}", steps=steps) for steps in (50, 40, 30, 20, 10)]
+    widths = {"j50": 8, "j40": 8, "j30": 16, "j20": 16, "j10": 24}
+
+    def wider(job):
+        (one,) = job.trajectories
+        model = one.model.model_copy(update={"width": widths[job.name]})
+        return job.model_copy(update={"trajectories": (one.model_copy(update={"model": model}),)})
+
+    engine_of(processes=1).run([wider(job) for job in jobs], bench.directory)
+    handed = {event["name"]: event["next"] for event in bench.events("start")}
+    assert handed == {"j50": "j30", "j40": "j10", "j30": None, "j20": None, "j10": None}

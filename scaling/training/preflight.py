@@ -38,34 +38,45 @@ def compile_all(request: CompileRequest) -> None:
     limit = memory_limit(request.target)
     if where == "here":
         configure(settings.compilation_cache)
-    own = psutil.Process().memory_info().rss
+    own: int | None = None
     for wanted in request.programs:
-        found = report(wanted, mesh, where, limit, own)
+        ahead = attempt(wanted, mesh)
+        if own is None:  # as a job's: with all that it imports, and a program compiled; of later ones too much is left
+            own = psutil.Process().memory_info().rss
+        found = ahead if isinstance(ahead, Refused) else report(wanted, ahead, where, limit, own)
         for path in wanted.reports:
             replace(Path(path), pretty_json(found.model_dump(mode="json")))
 
 
-def report(wanted: ProgramRequest, mesh: Mesh | None, where: Where, limit: int | None, own: int) -> Compiled | Refused:
-    """Compile one program for the devices of `mesh`, each of `limit` bytes; `own` are those of this process."""
-    job = wanted.job
-    first = job.trajectories[0]
+def attempt(wanted: ProgramRequest, mesh: Mesh | None) -> Ahead | Refused:
+    """The compiled programs, or what the compiler says where the devices of `mesh` cannot hold them.
+
+    Raises:
+      StudyError: the mesh cannot hold the model's heads or split its batch.
+    """
+    first = wanted.job.trajectories[0]
     for sequences in first.recipe.batches.sizes:
-        check_model(job.settings.mesh, first.model, sequences)
-    devices = [jax.local_devices()[0]] if mesh is None else list(mesh.devices.flat)
-    kind = devices[0].device_kind
+        check_model(wanted.job.settings.mesh, first.model, sequences)
     try:
-        ahead = compile_ahead(job, mesh)
+        return compile_ahead(wanted.job, mesh)
     except JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        return Refused(key=wanted.key, device=kind, refused=str(error).splitlines()[0][:300])
+        reason = str(error).splitlines()[0][:300]
+        return Refused(key=wanted.key, device=_devices(mesh)[0].device_kind, refused=reason)
+
+
+def report(wanted: ProgramRequest, ahead: Ahead, where: Where, limit: int | None, own: int) -> Compiled:
+    """What the programs take on devices of `limit` bytes each; `own` are those of this process."""
+    job, devices = wanted.job, _devices(ahead.program.mesh)
+    first = job.trajectories[0]
     fullest = ahead.train[ahead.largest]
     one, train, counted = _memory(ahead.fork).argument_size_in_bytes, _memory(fullest), _flops(fullest)
     state = one if ahead.stack is None else _memory(ahead.stack).argument_size_in_bytes
     found = Compiled(
         key=wanted.key,
         where=where,
-        device=kind,
+        device=devices[0].device_kind,
         devices=len(devices),
         state_bytes=state,
         places=ahead.places,
@@ -107,6 +118,10 @@ def seconds_per_step(job: Job, ahead: Ahead) -> float:
     count = max(1, min(most, int(MEASURED_SECONDS / max(once, 1e-6))))
     _, spent = seconds(state, count)
     return spent / count
+
+
+def _devices(mesh: Mesh | None) -> list[Any]:
+    return [jax.local_devices()[0]] if mesh is None else list(mesh.devices.flat)
 
 
 def _evaluation(ahead: Ahead, job: Job) -> int:

@@ -52,8 +52,9 @@ def folder(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("line", COMMANDS)
 def test_a_command(line: str, folder: Path) -> None:
-    """`scaling run` stands for hours of training: what it would do is planned instead."""
+    """`scaling run` stands for hours of training, and `preflight` of a new study for a minute of compiling: planned."""
     line = re.sub(r"^scaling run (.*?)(?: --out \S+)?$", r"scaling plan \1", line)
+    line = re.sub(r"^scaling preflight (configs/\S+)$", r"scaling plan \1", line)
     command = re.sub(r"^scaling", f"{shlex.quote(sys.executable)} -m scaling", line)
     answer = subprocess.run(
         command, shell=True, cwd=folder, env=environment() | {"HOME": str(folder)},

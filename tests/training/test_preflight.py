@@ -12,7 +12,16 @@ import pytest
 from scaling.config import MeshConfig, TargetConfig
 from scaling.data import Tokens
 from scaling.planning import usable_cores
-from scaling.records import Compiled, CompileRequest, Job, ProgramRequest, RunDirectory, Trajectory, read_json
+from scaling.records import (
+    BatchStage,
+    Compiled,
+    CompileRequest,
+    Job,
+    ProgramRequest,
+    RunDirectory,
+    Trajectory,
+    read_json,
+)
 from tests.conftest import MODEL, trajectory_of
 from tests.studies.conftest import environment
 
@@ -145,3 +154,30 @@ def test_the_next_jobs_programs_are_compiled_beside_the_training(
     alone = job_of(first, compilation_cache=cache, run_dir=str(tmp_path / "without"))
     assert counted(alone, tmp_path) == (5, 0)
     assert losses(job, first) == losses(alone, first)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    ("recipe", "settings", "programs"),
+    [
+        pytest.param({"batch_ramp": (BatchStage(step=16, sequences=8),)}, {}, 6, id="a batch that grows"),
+        pytest.param({}, {"stack": 2}, 9, id="two trajectories at once"),
+    ],
+)
+def test_it_compiles_nothing_either_with(
+    recipe: dict[str, Any],
+    settings: dict[str, Any],
+    programs: int,
+    job_of: Callable[..., Job],
+    tokens: Tokens,
+    tmp_path: Path,
+) -> None:
+    both = [trajectory_of(tokens, 30, 40, seed=seed, **recipe) for seed in (0, 1)]
+    job = job_of(*both, compilation_cache=str(tmp_path / "cache"), **settings)
+    found = compiled(job, tmp_path)
+    places = settings.get("stack", 1)
+    assert found.places == places
+    assert found.state_bytes == pytest.approx(places * 12 * both[0].params_with_embeddings, abs=64)
+    hits, misses = counted(job, tmp_path)
+    assert misses == 0
+    assert hits >= programs, "stacking numbers takes small programs of its own"

@@ -46,7 +46,7 @@ def compile_ahead(arguments: list[str]) -> int:
     parser = Parser(
         "compile",
         "Compile programs ahead of their jobs, and write what each takes. Engines call this.",
-        "scaling compile runs/x/compiled/request-0.json --core 0",
+        "scaling compile runs/x/compiled/request-7-0.json --core 0",
         takes="REQUEST",
     )
     parser.add_argument("request", metavar="REQUEST", help="request file, as an engine wrote it")

@@ -25,7 +25,7 @@ def preflight(arguments: list[str]) -> int:
     from scaling import planning
     from scaling.data import prepare
     from scaling.records import RunDirectory
-    from scaling.studies import compiled, show_compiled
+    from scaling.studies import compiled, examined, show_compiled
     from scaling.studies.preflight import check_directory
 
     parser = study_parser(
@@ -47,7 +47,7 @@ def preflight(arguments: list[str]) -> int:
     planned = planning.plan(asked, prepare(asked.data, asked.seed).record)
     trajectories = [*planned.trajectories, *planned.expected_check]
     found = compiled.examine(asked, directory, trajectories, described=asked.engine.target.described)
-    print(json.dumps(compiled.as_json(found), indent=2)) if options.json else show_compiled.table(found)
+    print(json.dumps(examined.as_json(found), indent=2)) if options.json else show_compiled.table(found)
     found.refuse()
     return 0
 

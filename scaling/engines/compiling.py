@@ -1,12 +1,14 @@
 """Programs compiled ahead of their jobs: fresh processes, as many side by side as jobs, each with its share of them."""
 
+import errno
+import os
 import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from scaling.config import StudyError, TargetConfig
-from scaling.engines.base import EXIT_DONE, Engine, Submission
+from scaling.engines.base import EXIT_DISK_FULL, EXIT_DONE, Engine, Submission
 from scaling.engines.supervision import POLL_SECONDS, end, sigterm_raises, tail
 from scaling.records import CompileRequest, ProgramRequest, pretty_json, replace
 
@@ -14,20 +16,22 @@ from scaling.records import CompileRequest, ProgramRequest, pretty_json, replace
 def compile_programs(engine: Engine, programs: Sequence[ProgramRequest], target: TargetConfig, folder: Path) -> None:
     """Have `programs` compiled; each one's report is in its files afterwards.
 
-    Requests and logs lie in `folder`. However this call ends, the processes that it started end with it.
+    Requests and logs lie in `folder` until all went well. However this call ends, the processes that it started end
+    with it.
 
     Raises:
       StudyError: one of them failed; what it said.
+      OSError: no space is left.
     """
     shares = [share for share in (programs[k :: engine.processes] for k in range(engine.processes)) if share]
     started: list[tuple[Submission, Path]] = []
     try:
         with sigterm_raises():
             for number, share in enumerate(shares):
-                request, log = folder / f"request-{number}.json", folder / f"request-{number}.log"
+                request = folder / f"request-{os.getpid()}-{number}.json"
+                log = request.with_suffix(".log")
                 asked = CompileRequest(target=target, programs=tuple(share))
                 replace(request, pretty_json(asked.model_dump(mode="json")))
-                log.unlink(missing_ok=True)
                 started.append((engine.submit(request, log), log))
             while any(submission.poll() is None for submission, _ in started):
                 time.sleep(POLL_SECONDS)
@@ -35,8 +39,13 @@ def compile_programs(engine: Engine, programs: Sequence[ProgramRequest], target:
         end([submission for submission, _ in started])
     for submission, log in started:
         status = submission.poll()
+        if status == EXIT_DISK_FULL:
+            raise OSError(errno.ENOSPC, f"{log.parent} has no room for what programs take")
         if status != EXIT_DONE:
             raise StudyError(
                 f"compiling ahead failed (status {status}) before anything was trained; the last lines of {log}:\n"
                 f"{tail(log, 0)}\nit alone, again: {shlex.join(submission.command)}"
             )
+    for _, log in started:
+        log.with_suffix(".json").unlink(missing_ok=True)
+        log.unlink(missing_ok=True)

@@ -7,16 +7,15 @@ compiled program itself is in, so that another study with this program asks nobo
 import platform
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from scaling.config import Study, StudyError
+from scaling.config import Study, TargetConfig
 from scaling.engines import COMPILE_COMMAND, compile_programs, local_engine
-from scaling.planning import available_bytes, left_in, makespan, pack, process_count
+from scaling.planning import available_bytes, left_in, process_count
 from scaling.records import (
     Compiled,
     Job,
@@ -32,6 +31,7 @@ from scaling.records import (
     read_json,
     replace,
 )
+from scaling.studies.examined import Cell, Examined
 from scaling.studies.sweep import settings_of
 
 TRACED = {
@@ -39,63 +39,6 @@ TRACED = {
     "independent_weight_decay", "epsilon", "momentum", "gradient_clip", "divergence_factor", "seed",
 }  # fmt: skip
 """Fields of a recipe that are numbers in a program, and not part of it."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """The trajectories of one program, and what they take."""
-
-    trajectories: tuple[Trajectory, ...]
-    report: Compiled | Refused
-    limit_bytes: int
-    """Memory that one device has for it."""
-    seconds: float | None
-    """What is left of its trajectories, one after another, takes so long; None where nothing says how fast it is."""
-    measured: bool
-    """By the measured speed of the program, not by the study's expected_flops_per_second."""
-
-    @property
-    def name(self) -> str:
-        model = self.trajectories[0].model
-        return f"w{model.width}-l{model.layers}"
-
-    @property
-    def fits(self) -> bool:
-        return isinstance(self.report, Compiled) and self.report.memory_bytes <= self.limit_bytes
-
-
-@dataclass(frozen=True)
-class Examined:
-    """The cells of a plan, smallest model first."""
-
-    study: Study
-    cells: tuple[Cell, ...]
-    asked: int
-    """Programs that were compiled by this call; the others were known."""
-    took_seconds: float
-
-    @property
-    def expected_seconds(self) -> float | None:
-        """Wall time of what is left, on as many processes as the study has."""
-        costs = []
-        for cell in self.cells:
-            whole = sum(trajectory.training_flops for trajectory in cell.trajectories)
-            if cell.seconds is None:
-                return None
-            costs += [(one, cell.seconds * one.training_flops / whole) for one in cell.trajectories]
-        prices = {trajectory.id: cost for trajectory, cost in costs}
-        processes = process_count(self.study.engine)
-        return makespan([sum(prices[one.id] for one in group) for group in pack(costs, processes)], processes)
-
-    def refuse(self) -> None:
-        """Nothing where every cell fits.
-
-        Raises:
-          StudyError: names every cell that does not, and what to change.
-        """
-        problems = [_problem(self.study, cell) for cell in self.cells if not cell.fits]
-        if problems:
-            raise StudyError("; ".join(problems) + "; nothing was trained")
 
 
 def examine(
@@ -108,56 +51,54 @@ def examine(
 
     Raises:
       StudyError: a program cannot be compiled, whatever the memory.
+      OSError: no space is left.
     """
     started = time.monotonic()
+    target = study.engine.target if described else TargetConfig()
     with tempfile.TemporaryDirectory() as temporary:
         place = directory or RunDirectory(temporary)
         settings = settings_of(study, place)
-        target = study.engine.target if described else type(study.engine.target)()
-        keyed: dict[str, list[Trajectory]] = {}
-        for trajectory in trajectories:
-            keyed.setdefault(_key(settings, target.model_dump(mode="json"), trajectory), []).append(trajectory)
-        if settings.stack not in ("auto", 1):  # no more are stepped at once than there are
-            keyed = {content_hash([key, len(group)])[:16]: group for key, group in keyed.items()}
-        known = {key: _known(settings, place, key) for key in keyed}
-        wanted = [_request(settings, place, key, group) for key, group in keyed.items() if known[key] is None]
+        groups = _groups(settings, target, trajectories)
+        wanted = [
+            _request(settings, place, key, group)
+            for key, group in groups.items()
+            if _known(settings, place, key) is None
+        ]
         if wanted:
-            engine = local_engine(study.engine, COMPILE_COMMAND)
-            compile_programs(engine, wanted, target, place.compiled)
-        share = available_bytes() // process_count(study.engine)
-        cells = []
-        for key, group in keyed.items():
-            report = known[key] or _read(_report_file(place, key))
-            assert report is not None, f"{key} was compiled and left no report"
-            cells.append(_cell(study, place, tuple(group), report, share))
-    cells.sort(key=lambda cell: cell.trajectories[0].params)
-    return Examined(study, tuple(cells), len(wanted), time.monotonic() - started)
+            compile_programs(local_engine(study.engine, COMPILE_COMMAND), wanted, target, place.compiled)
+        found = _cells(study, place, settings, groups)
+    assert len(found) == len(groups), "a program was compiled and left no report"
+    return Examined(study, found, len(wanted), time.monotonic() - started)
 
 
-def as_json(found: Examined) -> dict[str, Any]:
-    """What was found as plain data."""
-    return {
-        "study": found.study.name,
-        "processes": process_count(found.study.engine),
-        "expected_seconds": found.expected_seconds,
-        "cells": [
-            {
-                "cell": cell.name,
-                "width": cell.trajectories[0].model.width,
-                "layers": cell.trajectories[0].model.layers,
-                "role": cell.trajectories[0].role,
-                "params": cell.trajectories[0].params,
-                "trajectories": [trajectory.id for trajectory in cell.trajectories],
-                "fits": cell.fits,
-                "limit_bytes": cell.limit_bytes,
-                "memory_bytes": cell.report.memory_bytes if isinstance(cell.report, Compiled) else None,
-                "expected_seconds": cell.seconds,
-                "measured": cell.measured,
-                "program": cell.report.model_dump(mode="json"),
-            }
-            for cell in found.cells
-        ],
-    }
+def known(study: Study, directory: RunDirectory, trajectories: Sequence[Trajectory]) -> Examined:
+    """What is known of the programs of `trajectories` on this machine; nothing is compiled."""
+    settings = settings_of(study, directory)
+    cells = _cells(study, directory, settings, _groups(settings, TargetConfig(), trajectories))
+    return Examined(study, cells, 0, 0.0)
+
+
+def _groups(
+    settings: JobSettings, target: TargetConfig, trajectories: Sequence[Trajectory]
+) -> dict[str, list[Trajectory]]:
+    """The trajectories of each program, by its key."""
+    keyed: dict[str, list[Trajectory]] = {}
+    for trajectory in trajectories:
+        keyed.setdefault(_key(settings, target.model_dump(mode="json"), trajectory), []).append(trajectory)
+    if settings.stack in ("auto", 1):
+        return keyed
+    # No more are stepped at once than there are.
+    return {content_hash([key, len(group)])[:16]: group for key, group in keyed.items()}
+
+
+def _cells(
+    study: Study, place: RunDirectory, settings: JobSettings, groups: Mapping[str, Sequence[Trajectory]]
+) -> tuple[Cell, ...]:
+    """Those of which there is a report, smallest model first."""
+    share = available_bytes() // process_count(study.engine)
+    reports = {key: _known(settings, place, key) for key in groups}
+    cells = [_cell(study, place, tuple(groups[key]), found, share) for key, found in reports.items() if found]
+    return tuple(sorted(cells, key=lambda cell: cell.trajectories[0].params))
 
 
 def _cell(
@@ -173,39 +114,6 @@ def _cell(
         return Cell(group, report, limit, flops / study.engine.expected_flops_per_second, False)
     each = study.engine.target.flops_per_second
     return Cell(group, report, limit, None if each is None else flops / (each * report.devices), False)
-
-
-def _problem(study: Study, cell: Cell) -> str:
-    model, report = cell.trajectories[0].model, cell.report
-    where = f"width {model.width} ({model.layers} layers, {cell.trajectories[0].params:,} parameters)"
-    if cell.trajectories[0].role == "check":
-        where = f"the check's {where}"
-        drop = "a smaller check.budget_multiple, or check.enabled false"
-    else:
-        drop = f"{model.width} left out of sweep.widths"
-    if isinstance(report, Refused):
-        return f"{where} cannot fit on {report.device}: {report.refused}; change engine.mesh, or {drop}"
-    parts = (
-        ("state", report.state_bytes),
-        ("the trunk's beside a decay", report.kept_bytes),
-        ("batch and temporaries", report.batch_bytes + report.temporary_bytes),
-        ("evaluation", report.evaluation_bytes),
-        ("process", report.process_bytes),
-    )
-    told = ", ".join(f"{name} {gigabytes(size)}" for name, size in parts if size)
-    processes = process_count(study.engine)
-    of = f", 1/{processes} of what is free" if report.limit_bytes is None and processes > 1 else ""
-    fewer = f"engine.processes below {processes}, " if of else ""
-    return (
-        f"{where} needs {gigabytes(report.memory_bytes)} on each {report.device} ({told}), and "
-        f"{gigabytes(cell.limit_bytes)} are there{of}; use {fewer}a smaller training.batch_tokens or "
-        f"family.sequence_length, engine.mesh.fsdp over more devices, or {drop}"
-    )
-
-
-def gigabytes(size: float) -> str:
-    """Bytes as people say them: 0.43 GB."""
-    return f"{size / 1e9:.3g} GB" if size >= 1e7 else f"{size / 1e6:.2g} MB"
 
 
 def _key(settings: JobSettings, target: dict[str, Any], trajectory: Trajectory) -> str:

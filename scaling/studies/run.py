@@ -8,11 +8,11 @@ from scaling.config import Study, dump_study
 from scaling.data import prepare, save
 from scaling.engines import EXIT_DISK_FULL, JobResult
 from scaling.laws import LawFit
-from scaling.planning import left_in, plan, plan_checkpoint_bytes
+from scaling.planning import Plan, left_in, plan, plan_checkpoint_bytes
 from scaling.records import Observation, RunDirectory, Trajectory, exclusive, replace
-from scaling.studies import check, preflight, report, show, show_compiled
+from scaling.studies import check, compiled, preflight, report, show, show_compiled
 from scaling.studies.answers import MAIN, fit_all, write_observations
-from scaling.studies.compiled import examine
+from scaling.studies.examined import Examined
 from scaling.studies.status import observations
 from scaling.studies.sweep import train
 
@@ -38,7 +38,8 @@ def run(study: Study, root: Path) -> int:
         save(tokens, directory.data)
         replace(directory.study, dump_study(study).encode())
         show.start(planned, tokens, root)
-        code = _train(study, directory, planned.trajectories, "sweep", planned.expected_check)
+        _refuse_what_cannot_fit(study, directory, planned)
+        code = _train(study, directory, planned.trajectories, "sweep")
         if code == DONE:
             code = _conclude(study, directory, planned.trajectories)
     show.end(code, directory, time.monotonic() - started)
@@ -57,17 +58,21 @@ def _conclude(study: Study, directory: RunDirectory, planned: Sequence[Trajector
         show.warn(line)
     show.laws(laws)
     show.answers(study, laws[MAIN], fitted)
-    code = _check(study, directory, planned[0], laws[MAIN], fitted) if study.check.enabled else DONE
+    code = _check(study, directory, planned, laws[MAIN], fitted) if study.check.enabled else DONE
     rows, _ = observations(directory)
     write_observations(directory, rows)
     report.refresh(directory.root)
     return code
 
 
-def _check(study: Study, directory: RunDirectory, like: Trajectory, law: LawFit, rows: Sequence[Observation]) -> int:
+def _check(
+    study: Study, directory: RunDirectory, swept: Sequence[Trajectory], law: LawFit, rows: Sequence[Observation]
+) -> int:
     """Predict, commit the prediction, train, compare."""
-    planned = check.prepare(study, like.data, law, rows)
+    planned = check.prepare(study, swept[0].data, law, rows)
     show.prediction(planned, *check.commit(directory, planned))
+    left = [one for one in planned.trajectories if left_in(directory, one, study.checkpoints.keep_forks)]
+    _refuse_large(study, directory, left, compiled.known(study, directory, swept))
     code = _train(study, directory, planned.trajectories, "check")
     if code != DONE:
         return code
@@ -79,19 +84,29 @@ def _check(study: Study, directory: RunDirectory, like: Trajectory, law: LawFit,
     return DONE
 
 
-def _train(
-    study: Study,
-    directory: RunDirectory,
-    trajectories: Sequence[Trajectory],
-    title: str,
-    later: Sequence[Trajectory] = (),
-) -> int:
-    """Train what is left of `trajectories`, once its programs and those of `later` are compiled and fit."""
-    left = [one for one in trajectories if left_in(directory, one, study.checkpoints.keep_forks)]
-    if left:
-        found = examine(study, directory, [*left, *later])
-        found.refuse()
-        show.line(show_compiled.said(found))
+def _refuse_what_cannot_fit(study: Study, directory: RunDirectory, planned: Plan) -> None:
+    """Compile the programs of what is left of the sweep, and the expected check's if it may be too large.
+
+    Raises:
+      StudyError: names every cell that cannot fit.
+    """
+    left = [one for one in planned.trajectories if left_in(directory, one, study.checkpoints.keep_forks)]
+    if not left:
+        return
+    found = compiled.examine(study, directory, left)
+    show.line(show_compiled.said(found))
+    found.refuse()
+    _refuse_large(study, directory, planned.expected_check, found)
+
+
+def _refuse_large(study: Study, directory: RunDirectory, trajectories: Sequence[Trajectory], like: Examined) -> None:
+    """Compile what may not fit, by what is known of models like it; StudyError where it does not."""
+    doubtful = [one for one in trajectories if not like.surely_holds(one)]
+    if doubtful:
+        compiled.examine(study, directory, doubtful).refuse()
+
+
+def _train(study: Study, directory: RunDirectory, trajectories: Sequence[Trajectory], title: str) -> int:
     results: list[JobResult] = train(study, directory, trajectories, title)
     for result in results:
         if result.status != "done":

@@ -5,7 +5,7 @@ from rich.table import Table
 
 from scaling.planning import process_count
 from scaling.records import Compiled
-from scaling.studies.compiled import Cell, Examined, gigabytes
+from scaling.studies.examined import Cell, Examined, gigabytes
 from scaling.studies.progress import duration
 from scaling.studies.show import console
 
@@ -58,18 +58,14 @@ def notes(found: Examined) -> list[str]:
 
 def said(found: Examined) -> str:
     """One line for a run that is about to begin."""
-    fullest = max((cell for cell in found.cells if isinstance(cell.report, Compiled)), key=_fullness)
-    assert isinstance(fullest.report, Compiled)
-    size, limit = gigabytes(fullest.report.memory_bytes), gigabytes(fullest.limit_bytes)
-    again = "" if fullest.report.cached else "; without engine.compilation_cache the jobs compile them again"
-    return (
-        f"compiled ahead: {len(found.cells)} programs, {found.asked} of them now, in {duration(found.took_seconds)}; "
-        f"{fullest.name} takes most, {size} of {limit}{again}"
-    )
-
-
-def _fullness(cell: Cell) -> float:
-    return cell.report.memory_bytes / cell.limit_bytes if isinstance(cell.report, Compiled) else 0.0
+    count = f"compiled ahead: {len(found.cells)} programs, {found.asked} of them now, in {duration(found.took_seconds)}"
+    compiled = [(cell, cell.report) for cell in found.cells if isinstance(cell.report, Compiled)]
+    if not compiled:
+        return count
+    cell, report = max(compiled, key=lambda one: one[1].memory_bytes / one[0].limit_bytes)
+    again = "" if report.cached else "; without engine.compilation_cache the jobs compile them again"
+    size, limit = gigabytes(report.memory_bytes), gigabytes(cell.limit_bytes)
+    return f"{count}; {cell.name} takes most, {size} of {limit}{again}"
 
 
 def _limit(found: Examined, first: Compiled) -> str:

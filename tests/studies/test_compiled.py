@@ -12,7 +12,8 @@ from scaling.config import StudyError, load_study
 from scaling.data import prepare
 from scaling.planning import plan
 from scaling.records import Compiled, JobSettings, Refused, RunDirectory, Trajectory
-from scaling.studies.compiled import Cell, Examined, _key, as_json
+from scaling.studies.compiled import _key
+from scaling.studies.examined import Cell, Examined, as_json
 from scaling.studies.show_compiled import notes, said
 from scaling.studies.sweep import settings_of
 from tests.studies.conftest import Scaling
@@ -71,6 +72,22 @@ def test_every_cell_that_cannot_fit_is_named_with_its_remedy(planned: Callable[.
     Examined(study, examined.cells[1:2], 0, 0.0).refuse()
 
 
+def test_a_model_fits_beyond_doubt_by_those_that_were_compiled(planned: Callable[..., Any]) -> None:
+    """Four times what parameters times batch give, and the process once."""
+    study, (small, *_, large) = planned()
+    grown = large.params_with_embeddings / small.params_with_embeddings
+    needed = 4 * grown * 2350 + 10
+
+    def holds(one: Trajectory, limit: float) -> bool:
+        return Examined(study, (Cell((small,), a_report(), int(limit), 1.0, True),), 0, 0.0).surely_holds(one)
+
+    assert not holds(large, needed - 1)
+    assert holds(large, needed + 1)
+    twice = large.recipe.model_copy(update={"sequences": 2 * large.recipe.sequences})
+    assert not holds(large.model_copy(update={"recipe": twice}), needed + 1)
+    assert not Examined(study, (), 0, 0.0).surely_holds(small)
+
+
 def test_expected_time_is_that_of_the_last_process(planned: Callable[..., Any]) -> None:
     study, trajectories = planned()
     cells = tuple(Cell((one,), a_report(), 4000, 10.0, True) for one in trajectories[:3])
@@ -119,8 +136,10 @@ def test_run_refuses_what_cannot_fit_before_anything_is_spent(tiny: Tiny, scalin
 def test_a_finished_run_keeps_what_each_program_takes(finished: Path, tiny_shared: Tiny, scaling: Scaling) -> None:
     said_then = (finished.parent / "said.txt").read_text()
     assert "compiled ahead: 3 programs" in said_then
-    reports = sorted((finished / "compiled").glob("*[0-9a-f].json"))
-    assert len(reports) >= 4
+    reports = sorted((finished / "compiled").iterdir())
+    assert len(reports) == 3, "the check was small beyond doubt"
+    assert {path.suffix for path in reports} == {".json"}, "requests and logs are gone"
+    assert not [path for path in reports if path.name.startswith("request")]
     before = {path: path.stat().st_mtime_ns for path in reports}
     answer = scaling("preflight", tiny_shared(), "--out", finished)
     assert answer.returncode == 0, answer.stderr
@@ -142,3 +161,12 @@ def test_what_is_said_names_the_fullest_cell(planned: Callable[..., Any]) -> Non
     )
     assert any("compile their programs again" in line for line in notes(examined))
     assert as_json(examined)["cells"][1]["memory_bytes"] == 10**8 + 1000 + 350 + 10
+
+
+@pytest.mark.full
+def test_a_mesh_for_other_devices_is_refused_with_what_is_here(tiny: Tiny, scaling: Scaling, tmp_path: Path) -> None:
+    answer = scaling("run", tiny(), "--out", tmp_path / "run", "--engine.mesh.data", 64)
+    assert answer.returncode == 2
+    assert "engine.mesh is population 1 x data 64" in answer.stderr
+    assert "it alone, again: " in answer.stderr
+    assert not (tmp_path / "run" / "trajectories").exists()

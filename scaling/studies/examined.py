@@ -52,7 +52,8 @@ class Examined:
             whole = sum(trajectory.training_flops for trajectory in cell.trajectories)
             if cell.seconds is None:
                 return None
-            costs += [(one, cell.seconds * one.training_flops / whole) for one in cell.trajectories]
+            if cell.seconds:  # done is done, and nothing to pack
+                costs += [(one, cell.seconds * one.training_flops / whole) for one in cell.trajectories]
         prices = {trajectory.id: cost for trajectory, cost in costs}
         processes = process_count(self.study.engine)
         return makespan([sum(prices[one.id] for one in group) for group in pack(costs, processes)], processes)

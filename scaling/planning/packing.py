@@ -107,7 +107,7 @@ def process_count(engine: EngineConfig) -> int:
 def _halves(group: list[tuple[Trajectory, float]]) -> list[list[tuple[Trajectory, float]]]:
     halves: list[list[tuple[Trajectory, float]]] = [[], []]
     for pair in sorted(group, key=lambda pair: (-pair[1], pair[0].id)):
-        min(halves, key=_cost).append(pair)
+        min(halves, key=lambda half: (_cost(half), len(half))).append(pair)
     return halves
 
 

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaling.planning import jobs, left_flops, makespan, plan
+from scaling.planning.packing import pack
 from scaling.records import JobSettings, RunDirectory
 
 SETTINGS = JobSettings(
@@ -104,6 +105,13 @@ def test_jobs_cover_what_is_left_once_and_never_mix_shapes(study_of, data, tmp_p
     whole = [cost(job) for job in made]
     longest = max((left_flops(t, (), "last") for job in made for t in job.trajectories), default=0)
     assert 0.97 * makespan(whole, processes) <= sum(whole) / processes + longest
+
+
+def test_what_takes_no_time_is_packed_too(study_of, data):
+    trajectories = plan(study_of(sweep={"replicate_widths": [16], "replicate_seeds": 4}), data).trajectories
+    one_shape = [trajectory for trajectory in trajectories if trajectory.model.width == 16]
+    groups = pack([(trajectory, float(at == 0)) for at, trajectory in enumerate(one_shape)], 3)
+    assert sorted(one.id for group in groups for one in group) == sorted(one.id for one in one_shape)
 
 
 def test_names_are_the_same_in_the_next_run(study_of, data, tmp_path):

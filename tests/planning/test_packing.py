@@ -108,10 +108,12 @@ def test_jobs_cover_what_is_left_once_and_never_mix_shapes(study_of, data, tmp_p
 
 
 def test_what_takes_no_time_is_packed_too(study_of, data):
-    trajectories = plan(study_of(sweep={"replicate_widths": [16], "replicate_seeds": 4}), data).trajectories
-    one_shape = [trajectory for trajectory in trajectories if trajectory.model.width == 16]
-    groups = pack([(trajectory, float(at == 0)) for at, trajectory in enumerate(one_shape)], 3)
-    assert sorted(one.id for group in groups for one in group) == sorted(one.id for one in one_shape)
+    """Three shapes that two processes cannot share evenly, and a fourth with nothing left of its three seeds."""
+    trajectories = plan(study_of(sweep={"replicate_widths": [16]}), data).trajectories
+    priced = [(trajectory, float(trajectory.model.width != 16)) for trajectory in trajectories]
+    assert sorted(cost for _, cost in priced) == [0, 0, 0, 1, 1, 1]
+    groups = pack(priced, 2)
+    assert sorted(one.id for group in groups for one in group) == sorted(one.id for one in trajectories)
 
 
 def test_names_are_the_same_in_the_next_run(study_of, data, tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from scaling.cli.parsing import Parser
+from scaling.cli.parsing import Parser, stand_here
 from scaling.config import StudyError, explain
 from scaling.records import Job, read_json
 
@@ -38,6 +38,8 @@ def job(arguments: list[str]) -> int:
         given = Job.model_validate(read_json(Path(options.job)))
     except ValidationError as error:
         raise StudyError(f"{options.job}: {explain(error, Job)}") from None
+    if any(trajectory.own for trajectory in given.trajectories):
+        stand_here()
     meeting = (options.coordinator, options.processes, options.process)
     if options.distributed or any(value is not None for value in meeting):
         from scaling.training import distributed

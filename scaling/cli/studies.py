@@ -10,13 +10,14 @@ from scaling.config import StudyError
 def plan(arguments: list[str]) -> int:
     from scaling import planning
     from scaling.data import prepare
-    from scaling.studies import show
+    from scaling.studies import own_parts, show
 
     parser = study_parser("plan", "Print what would run; write nothing.", "scaling plan configs/quickstart.yaml")
     parser.add_argument("--json", action="store_true", help="as JSON")
     options, rest = parser.parse_known_args(arguments)
     asked = study(options.study, rest)
-    planned = planning.plan(asked, prepare(asked.data, asked.seed).record)
+    own_parts.check(asked)
+    planned = planning.plan(asked, prepare(asked.data, asked.seed).record, own_parts.counter(asked))
     print(json.dumps(planned.as_json(), indent=2)) if options.json else show.plan(planned)
     return 0
 

@@ -9,6 +9,7 @@ A run directory holds
                       horizon-*.json    one annealed and evaluated model each: the truth
                       diverged.json     where it ended, if it did
     observations.csv, laws/, report/    indices of the above: they can be rebuilt
+    counts.json                         the same, of models with a part of the user's own
 """
 
 import json
@@ -37,6 +38,10 @@ class RunDirectory:
     @property
     def data(self) -> Path:
         return self.root / "data"
+
+    @property
+    def counts(self) -> Path:
+        return self.root / "counts.json"
 
     @property
     def jobs(self) -> Path:

@@ -4,13 +4,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from scaling.accounting import Count
 from scaling.config import Study, dump_study
 from scaling.data import prepare, save
 from scaling.engines import EXIT_DISK_FULL, JobResult
 from scaling.laws import LawFit
 from scaling.planning import plan, plan_checkpoint_bytes
 from scaling.records import Observation, RunDirectory, Trajectory, exclusive, replace
-from scaling.studies import check, preflight, report, show
+from scaling.studies import check, own_parts, preflight, report, show
 from scaling.studies.answers import MAIN, fit_all, write_observations
 from scaling.studies.status import observations
 from scaling.studies.sweep import train
@@ -28,44 +29,49 @@ def run(study: Study, root: Path) -> int:
     """
     started = time.monotonic()
     preflight.check_directory(study, root)
+    own_parts.check(study)
     tokens = prepare(study.data, study.seed)
-    planned = plan(study, tokens.record)
+    count = own_parts.counter(study, RunDirectory(root))
+    planned = plan(study, tokens.record, count)
     preflight.check_space(root, plan_checkpoint_bytes(planned))
     directory = RunDirectory(root)
     root.mkdir(parents=True, exist_ok=True)
     with exclusive(directory.lock, wait=False, holder="scaling run"):
         save(tokens, directory.data)
         replace(directory.study, dump_study(study).encode())
+        own_parts.keep(count, directory)
         show.start(planned, tokens, root)
         code = _train(study, directory, planned.trajectories, "sweep")
         if code == DONE:
-            code = _conclude(study, directory, planned.trajectories)
+            code = _conclude(study, directory, planned.trajectories, count)
     show.end(code, directory, time.monotonic() - started)
     return code
 
 
-def _conclude(study: Study, directory: RunDirectory, planned: Sequence[Trajectory]) -> int:
+def _conclude(study: Study, directory: RunDirectory, planned: Sequence[Trajectory], count: Count) -> int:
     """From observations to the report."""
     rows, diverged = observations(directory)
     for line in diverged:
         show.warn(line)
     write_observations(directory, rows)
     fitted = [row for row in rows if row.role == "fit"]
-    laws, problems = fit_all(study, directory, fitted)
+    laws, problems = fit_all(study, directory, fitted, count)
     for line in problems:
         show.warn(line)
     show.laws(laws)
     show.answers(study, laws[MAIN], fitted)
-    code = _check(study, directory, planned[0], laws[MAIN], fitted) if study.check.enabled else DONE
+    code = _check(study, directory, planned[0], laws[MAIN], fitted, count) if study.check.enabled else DONE
     rows, _ = observations(directory)
     write_observations(directory, rows)
     report.refresh(directory.root)
     return code
 
 
-def _check(study: Study, directory: RunDirectory, like: Trajectory, law: LawFit, rows: Sequence[Observation]) -> int:
+def _check(
+    study: Study, directory: RunDirectory, like: Trajectory, law: LawFit, rows: Sequence[Observation], count: Count
+) -> int:
     """Predict, commit the prediction, train, compare."""
-    planned = check.prepare(study, like.data, law, rows)
+    planned = check.prepare(study, like.data, law, rows, count)
     show.prediction(planned, *check.commit(directory, planned))
     code = _train(study, directory, planned.trajectories, "check")
     if code != DONE:

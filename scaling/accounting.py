@@ -1,9 +1,11 @@
 """N, D and C: the only place that counts. No JAX.
 
-Parameters and FLOPs of a ModelConfig in the conventions of the literature. A FLOP is one multiplication or one
+Parameters and FLOPs of a ModelConfig in the conventions of the literature. What is in a block or model of the user's
+own, a `Count` tells that has built it (`models.counting`). A FLOP is one multiplication or one
 addition, so a matrix product of (m, k) with (k, n) takes 2 m k n.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -57,18 +59,54 @@ class FlopsPerToken:
     six_n_non_embedding: int
 
 
+@dataclass(frozen=True)
+class Counts:
+    """Parameters and training FLOPs for each token of one model, or of one block."""
+
+    params: int
+    """Embeddings included."""
+    params_non_embedding: int
+    flops_per_token_exact: int
+    flops_per_token_causal: int
+
+
+Count = Callable[[ModelConfig], Counts]
+"""How models are counted: `counts`, or where one is the user's own, from the built model."""
+
+
+def counts(model: ModelConfig) -> Counts:
+    """Of a model of the laboratory's own blocks, by formula."""
+    count, flops = count_params(model), flops_per_token(model)
+    return Counts(count.total, count.non_embedding, flops.exact, flops.causal)
+
+
+def counts_with_blocks(model: ModelConfig, block: Counts) -> Counts:
+    """Of `model` with another block in each layer: layers x block, and what lies around them."""
+    around = _around(model)
+    head = 2 * BACKWARD_AND_FORWARD * model.vocabulary * model.width
+    return Counts(
+        params=model.layers * block.params + around.total,
+        params_non_embedding=model.layers * block.params_non_embedding + around.non_embedding,
+        flops_per_token_exact=model.layers * block.flops_per_token_exact + head,
+        flops_per_token_causal=model.layers * block.flops_per_token_causal + head,
+    )
+
+
 def count_params(model: ModelConfig) -> ParamCount:
     """Parameters of `model` by role, equal to the built model's leaves."""
+    if model.own is not None:
+        raise ValueError(f"{model.own} has parameters that only the built model tells; count it by models.counted")
+    around = _around(model)
     query = model.width * model.heads * model.head_width
     key_value = 2 * model.width * model.kv_heads * model.head_width
     qk_norm = 2 * model.head_width if model.qk_norm else 0
     return ParamCount(
-        token_embedding=model.vocabulary * model.width,
-        position_embedding=model.sequence_length * model.width if model.positions == "learned" else 0,
+        token_embedding=around.token_embedding,
+        position_embedding=around.position_embedding,
         attention=model.layers * (2 * query + key_value),
         feed_forward=model.layers * _ffn_matrices(model) * model.width * model.ffn_width,
-        norms=model.layers * (2 * model.width + qk_norm) + model.width,
-        head=0 if model.tied_head else model.vocabulary * model.width,
+        norms=model.layers * (2 * model.width + qk_norm) + around.norms,
+        head=around.head,
     )
 
 
@@ -89,22 +127,38 @@ def flops_per_token(model: ModelConfig) -> FlopsPerToken:
     )
 
 
-def params(model: ModelConfig, convention: ParamsConvention) -> int:
+def params(model: ModelConfig, convention: ParamsConvention, count: Count = counts) -> int:
     """N of `model` under one convention."""
-    count = count_params(model)
-    return count.total if convention == "with_embeddings" else count.non_embedding
+    found = count(model)
+    return found.params if convention == "with_embeddings" else found.params_non_embedding
 
 
-def training_flops_per_token(model: ModelConfig, convention: FlopsConvention) -> int:
+def training_flops_per_token(model: ModelConfig, convention: FlopsConvention, count: Count = counts) -> int:
     """C for each token of `model` under one convention."""
-    count = flops_per_token(model)
-    by_name = {"exact": count.exact, "6N": count.six_n, "6N_non_embedding": count.six_n_non_embedding}
+    found = count(model)
+    by_name = {
+        "exact": found.flops_per_token_exact,
+        "6N": 6 * found.params,
+        "6N_non_embedding": 6 * found.params_non_embedding,
+    }
     return by_name[convention]
 
 
-def size_and_cost(model: ModelConfig, accounting: AccountingConfig) -> tuple[int, int]:
+def size_and_cost(model: ModelConfig, accounting: AccountingConfig, count: Count = counts) -> tuple[int, int]:
     """(N, training FLOPs per token) of `model` under a study's conventions."""
-    return params(model, accounting.params), training_flops_per_token(model, accounting.flops)
+    return params(model, accounting.params, count), training_flops_per_token(model, accounting.flops, count)
+
+
+def _around(model: ModelConfig) -> ParamCount:
+    """What is not in a block."""
+    return ParamCount(
+        token_embedding=model.vocabulary * model.width,
+        position_embedding=model.sequence_length * model.width if model.positions == "learned" else 0,
+        attention=0,
+        feed_forward=0,
+        norms=model.width,
+        head=0 if model.tied_head else model.vocabulary * model.width,
+    )
 
 
 def _ffn_matrices(model: ModelConfig) -> int:

@@ -8,9 +8,10 @@ import jax
 import numpy as np
 import pytest
 
-from scaling.accounting import count_params, flops_per_token, size_and_cost
-from scaling.config import AccountingConfig, DataConfig, ModelConfig
+from scaling.accounting import size_and_cost
+from scaling.config import AccountingConfig, DataConfig, ModelConfig, Own
 from scaling.data import Tokens, prepare, save
+from scaling.models import counted
 from scaling.records import Horizon, Job, JobSettings, Recipe, Trajectory
 
 MODEL = ModelConfig(layers=1, width=16, heads=2, kv_heads=1, ffn_width=24, vocabulary=257, sequence_length=16)
@@ -65,10 +66,13 @@ def horizon(steps: int, decay_steps: int = 10, **changes: Any) -> Horizon:
     return Horizon(**(values | changes))
 
 
-def trajectory_of(tokens: Tokens, *steps: int, model: ModelConfig = MODEL, **recipe: Any) -> Trajectory:
+def trajectory_of(
+    tokens: Tokens, *steps: int, model: ModelConfig = MODEL, metrics: tuple[Own, ...] = (), **recipe: Any
+) -> Trajectory:
     """A trajectory with a horizon at each of `steps`."""
     accounting = AccountingConfig()
-    params, cost = size_and_cost(model, accounting)
+    params, cost = size_and_cost(model, accounting, counted)
+    counts = counted(model)
     return Trajectory(
         model=model,
         recipe=RECIPE.model_copy(update=recipe),
@@ -77,11 +81,12 @@ def trajectory_of(tokens: Tokens, *steps: int, model: ModelConfig = MODEL, **rec
         role="fit",
         params=params,
         flops_per_token=cost,
-        params_with_embeddings=count_params(model).total,
-        params_non_embedding=count_params(model).non_embedding,
-        flops_per_token_exact=flops_per_token(model).exact,
-        flops_per_token_causal=flops_per_token(model).causal,
-        horizons=tuple(horizon(count) for count in steps),
+        params_with_embeddings=counts.params,
+        params_non_embedding=counts.params_non_embedding,
+        flops_per_token_exact=counts.flops_per_token_exact,
+        flops_per_token_causal=counts.flops_per_token_causal,
+        metrics=metrics,
+        horizons=tuple(horizon(count, **({"decay_steps": 0} if "total_steps" in recipe else {})) for count in steps),
     )
 
 

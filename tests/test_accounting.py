@@ -1,8 +1,6 @@
 """The counts against the built model's leaves, the traced program's matrix products, XLA, and published models."""
 
 import itertools
-import math
-from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -13,6 +11,7 @@ from flax import nnx
 from scaling.accounting import count_params, flops_per_token, params, size_and_cost, training_flops_per_token
 from scaling.config import AccountingConfig, ModelConfig
 from scaling.models import Transformer
+from scaling.models.counting import matrix_product_flops
 from scaling.training.state import architecture
 from scaling.training.step import mean_loss
 
@@ -31,30 +30,6 @@ CONFIGS = [
         [(4, True), (1, False), (2, True)],
     )
 ] + [config(layers=7), config(layers=8, layer_loop="unroll"), config(layers=1, layer_loop="scan", heads=1, kv_heads=1)]
-
-
-def matrix_product_flops(jaxpr: Any) -> int:
-    """FLOPs of every dot_general in `jaxpr`, scan bodies times their length."""
-    total = 0
-    for equation in jaxpr.eqns:
-        if equation.primitive.name == "dot_general":
-            (contracted, _), (batch, _) = equation.params["dimension_numbers"]
-            left, out = equation.invars[0].aval.shape, equation.outvars[0].aval.shape
-            assert len(batch) <= len(out)
-            total += 2 * math.prod(out) * math.prod(left[axis] for axis in contracted)
-        times = equation.params["length"] if equation.primitive.name == "scan" else 1
-        total += times * sum(matrix_product_flops(inner) for inner in inner_jaxprs(equation.params.values()))
-    return total
-
-
-def inner_jaxprs(values: Any) -> Iterator[Any]:
-    for value in values:
-        if hasattr(value, "jaxpr"):
-            yield value.jaxpr
-        elif hasattr(value, "eqns"):
-            yield value
-        elif isinstance(value, (tuple, list)):
-            yield from inner_jaxprs(value)
 
 
 @pytest.mark.parametrize("model", CONFIGS, ids=str)

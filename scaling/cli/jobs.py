@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from scaling.cli.parsing import Parser
+from scaling.cli.parsing import Parser, stand_here
 from scaling.config import StudyError, explain
 from scaling.records import CompileRequest, Job, read_json
 
@@ -34,6 +34,8 @@ def job(arguments: list[str]) -> int:
     _take_place(options)
     given = _read_job(options.job)
     following = None if options.next is None else _read_job(options.next)
+    if any(trajectory.own for trajectory in given.trajectories):
+        stand_here()
     meeting = (options.coordinator, options.processes, options.process)
     if options.distributed or any(value is not None for value in meeting):
         from scaling.training import distributed
@@ -57,6 +59,8 @@ def compile_ahead(arguments: list[str]) -> int:
         given = CompileRequest.model_validate(read_json(Path(options.request)))
     except ValidationError as error:
         raise StudyError(f"{options.request}: {explain(error, CompileRequest)}") from None
+    if any(trajectory.own for one in given.programs for trajectory in one.job.trajectories):
+        stand_here()
     from scaling.training.preflight import compile_all
 
     compile_all(given)

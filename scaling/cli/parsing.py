@@ -3,9 +3,11 @@
 import argparse
 import json
 import math
+import os
+import sys
 from typing import Any, NoReturn
 
-from scaling.config import Study, StudyError, fields, override, parse_study, read_study
+from scaling.config import Study, StudyError, fields, is_own, override, parse_study, read_study
 
 
 class Parser(argparse.ArgumentParser):
@@ -49,7 +51,23 @@ class _HelpAll(argparse.Action):
 
 def study(path: str, overrides: list[str]) -> Study:
     """The study in a file, with fields of the command line in their place."""
-    return parse_study(override(read_study(path), overrides), source=path)
+    raw = override(read_study(path), overrides)
+    if _names_own(raw):
+        stand_here()
+    return parse_study(raw, source=path)
+
+
+def stand_here() -> None:
+    """Let modules of the user's own be found where they stand, as by `python -m`."""
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+
+
+def _names_own(value: Any) -> bool:
+    """Whether some field names a part of the user's own: others' imports are left as they are."""
+    if isinstance(value, dict):
+        return any(_names_own(one) for one in value.values())
+    return any(_names_own(one) for one in value) if isinstance(value, list) else is_own(value)
 
 
 def pairs(given: list[str], option: str, example: str) -> dict[str, str]:

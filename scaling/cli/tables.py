@@ -1,12 +1,10 @@
 """Options that several verbs of the law engine share: of the table, the raw sweep in it, the form, the intervals."""
 
 import argparse
-import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scaling.cli.parsing import Parser, numbers, pairs, positive
+from scaling.cli.parsing import Parser, numbers, pairs, positive, stand_here
 from scaling.config import StudyError, parse_yaml
 
 if TYPE_CHECKING:
@@ -72,8 +70,8 @@ def form(given: argparse.Namespace) -> str:
 
 def named(name: str) -> str:
     """A form's name; a module of the user's own is found where they stand, as by `python -m`."""
-    if ":" in name and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    if ":" in name:
+        stand_here()
     return name
 
 

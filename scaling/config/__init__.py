@@ -1,7 +1,9 @@
 """The study, its parts, and how it is read."""
 
-from scaling.config.model import ModelConfig, Optimizer, Parameterization, Part, Schedule, nearest_multiples
+from scaling.config.model import ModelConfig, Optimizer, Parameterization, Schedule, nearest_multiples, unused
 from scaling.config.overrides import fields, override
+from scaling.config.own import Own, OwnPart, changed, is_own, loaded
+from scaling.config.part import Part
 from scaling.config.reading import StudyError, dump_study, explain, load_study, parse_study, parse_yaml, read_study
 from scaling.config.study import (
     AccountingConfig,
@@ -9,6 +11,7 @@ from scaling.config.study import (
     CheckpointConfig,
     DataConfig,
     EngineConfig,
+    EvaluationConfig,
     FamilyConfig,
     LawsConfig,
     MeshConfig,
@@ -24,11 +27,14 @@ __all__ = [
     "CheckpointConfig",
     "DataConfig",
     "EngineConfig",
+    "EvaluationConfig",
     "FamilyConfig",
     "LawsConfig",
     "MeshConfig",
     "ModelConfig",
     "Optimizer",
+    "Own",
+    "OwnPart",
     "Parameterization",
     "Part",
     "Schedule",
@@ -37,13 +43,17 @@ __all__ = [
     "SweepConfig",
     "TargetConfig",
     "TrainingConfig",
+    "changed",
     "dump_study",
     "explain",
     "fields",
+    "is_own",
     "load_study",
+    "loaded",
     "nearest_multiples",
     "override",
     "parse_study",
     "parse_yaml",
     "read_study",
+    "unused",
 ]

@@ -1,19 +1,30 @@
-"""One model, and the parts that every configuration is made of."""
+"""One model, and the names of what trains it."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from scaling.config.own import Own, OwnPart, built_in_or_own
+from scaling.config.part import Part
 
-class Part(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True, allow_inf_nan=False
-    )
-
-
-Optimizer = Literal["adamw", "muon", "lion", "schedule_free"]
-Schedule = Literal["wsd", "cosine", "linear", "constant"]
+OptimizerName = Literal["adamw", "muon", "lion", "schedule_free"]
+ScheduleName = Literal["wsd", "cosine", "linear", "constant"]
+Optimizer = Annotated[
+    OptimizerName | Own,
+    BeforeValidator(
+        built_in_or_own(get_args(OptimizerName), "an optimizer"), json_schema_input_type=OptimizerName | str
+    ),
+]
+Schedule = Annotated[
+    ScheduleName | Own,
+    BeforeValidator(built_in_or_own(get_args(ScheduleName), "a schedule"), json_schema_input_type=ScheduleName | str),
+]
 RuleName = Literal["standard", "mup", "completep"]
+
+
+def unused(value: Any) -> bool:
+    """Left out of records where nothing of one's own is used, so that identities stay what they were."""
+    return not value
 
 
 class Parameterization(Part):
@@ -58,6 +69,10 @@ class ModelConfig(Part):
     """Scan keeps compile time flat in depth; unrolled is faster when shallow. auto scans above 6 layers."""
     parameterization: Parameterization = Parameterization()
     """The rule of its initial scales, rates and multipliers, and where it stands from the reference model."""
+    block: Annotated[OwnPart | None, Field(exclude_if=unused)] = None
+    """A block of one's own in place of attention and feed-forward."""
+    model: Annotated[OwnPart | None, Field(exclude_if=unused)] = None
+    """A whole model of one's own."""
 
     @model_validator(mode="after")
     def _divisible(self) -> "ModelConfig":
@@ -75,6 +90,11 @@ class ModelConfig(Part):
     @property
     def head_width(self) -> int:
         return self.width // self.heads
+
+    @property
+    def own(self) -> Own | None:
+        """The part of one's own that is in it: counts are then those of the built model."""
+        return self.block or self.model
 
     @property
     def scanned(self) -> bool:

@@ -2,17 +2,20 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from scaling.config.model import Optimizer, Part, RuleName, Schedule, nearest_multiples
+from scaling.config.model import Optimizer, RuleName, Schedule, nearest_multiples
+from scaling.config.own import Own, OwnPart, text_or_own
+from scaling.config.part import Part
 from scaling.config.target import TargetConfig
 
 
 class DataConfig(Part):
     """The text, and what of it is held out."""
 
-    corpus: str = "stdlib"
-    """`stdlib` (the source files of the running Python's standard library), or a file, a folder or a glob."""
+    corpus: Annotated[str | Own, BeforeValidator(text_or_own, json_schema_input_type=str)] = "stdlib"
+    """`stdlib` (the source files of the running Python's standard library), a file, a folder or a glob; or your own
+    function that yields documents, as module:attribute."""
     text_field: str | None = None
     """For JSON lines: the field that holds a document's text."""
     tokenizer: Literal["bytes"] = "bytes"
@@ -50,6 +53,18 @@ class FamilyConfig(Part):
     """Tokens that one training sequence predicts."""
     layer_loop: Literal["auto", "scan", "unroll"] = "auto"
     """Scan or unroll the layers; auto scans above 6."""
+    block: OwnPart | None = None
+    """Your own block as module:attribute, in place of attention and feed-forward; see docs/own_parts.md."""
+    model: OwnPart | None = None
+    """Your own whole model as module:attribute."""
+
+    @model_validator(mode="after")
+    def _one_own(self) -> "FamilyConfig":
+        if self.block is not None and self.model is not None:
+            raise ValueError(
+                f"block is {self.block!r}, but model is {self.model!r}, which makes its own; leave one out"
+            )
+        return self
 
     @property
     def width_unit(self) -> int:
@@ -94,7 +109,8 @@ class TrainingConfig(Part):
     """Tokens of linear warm-up: at most a tenth of a trajectory's shortest horizon."""
     schedule: Schedule = "wsd"
     """wsd: one trunk at the peak rate, a decay branched off at each horizon. cosine, linear: one run for each horizon,
-    whose rate falls from the warm-up on. constant: one trunk, measured at each horizon as it is."""
+    whose rate falls from the warm-up on. constant: one trunk, measured at each horizon as it is. Your own formula, as
+    module:attribute: one run for each horizon."""
     decay_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Share of a horizon that wsd's decay takes."""
     decay_shape: Literal["linear", "1-sqrt"] = "1-sqrt"
@@ -102,7 +118,8 @@ class TrainingConfig(Part):
     final_rate: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Where the rate ends, as a share of the peak; 0.1 in Hoffmann 2022."""
     optimizer: Optimizer = "adamw"
-    """adamw, muon (matrices orthogonalised, AdamW for the rest), lion, or schedule_free (AdamW, averaged)."""
+    """adamw, muon (matrices orthogonalised, AdamW for the rest), lion, schedule_free (AdamW, averaged), or your own as
+    module:attribute."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.1
     """Decoupled weight decay of matrices, times the learning rate."""
     independent_weight_decay: bool = False
@@ -146,6 +163,24 @@ class TrainingConfig(Part):
                 f"learning_rate_exponent is {self.learning_rate_exponent}, but parameterization "
                 f"{self.parameterization} follows the width by itself; leave it out, or use parameterization standard"
             )
+        return self
+
+
+class EvaluationConfig(Part):
+    """What is measured of an annealed model beside its held-out loss."""
+
+    metrics: tuple[OwnPart, ...] = ()
+    """Your own functions of the held-out losses, as module:attribute; each is a column metric_<attribute>."""
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "EvaluationConfig":
+        for metric in self.metrics:
+            others = [other for other in self.metrics if other.attribute == metric.attribute and other is not metric]
+            if others:
+                raise ValueError(
+                    f"metrics has {metric!r} and {others[0]!r}, which would be one column metric_{metric.attribute}; "
+                    "rename one of them"
+                )
         return self
 
 
@@ -285,6 +320,8 @@ class Study(Part):
     """From a width to a model."""
     training: TrainingConfig = TrainingConfig()
     """From a model to a trained one."""
+    evaluation: EvaluationConfig = EvaluationConfig()
+    """What is measured beside the loss."""
     sweep: SweepConfig = SweepConfig()
     """Sizes, budgets, seeds."""
     accounting: AccountingConfig = AccountingConfig()
@@ -297,6 +334,19 @@ class Study(Part):
     """What is saved while training."""
     engine: EngineConfig = EngineConfig()
     """What runs the jobs."""
+
+    @property
+    def own(self) -> dict[str, Own]:
+        """Dotted field -> the part of the user's own that it names."""
+        named = {
+            "data.corpus": self.data.corpus,
+            "family.block": self.family.block,
+            "family.model": self.family.model,
+            "training.optimizer": self.training.optimizer,
+            "training.schedule": self.training.schedule,
+        }
+        found = {field: part for field, part in named.items() if isinstance(part, Own)}
+        return found | {f"evaluation.metrics.{place}": part for place, part in enumerate(self.evaluation.metrics)}
 
     @model_validator(mode="after")
     def _widths_fit_heads(self) -> "Study":

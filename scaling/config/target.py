@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from scaling.config.model import Part
+from scaling.config.part import Part
 
 
 class TargetConfig(Part):

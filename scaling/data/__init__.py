@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from scaling.data.corpora import Corpus, Document, read_corpus
-    from scaling.data.held_out import EvaluationBatches, Scored
+    from scaling.data.held_out import EvaluationBatches, HeldOut, Scored
     from scaling.data.pipeline import TrainingBatches
     from scaling.data.tokenized import Summary, Tokens, epochs, load, prepare, save
     from scaling.data.tokenizers import ByteTokenizer, Tokenizer, tokenizer_for
@@ -15,6 +15,7 @@ __all__ = [
     "Corpus",
     "Document",
     "EvaluationBatches",
+    "HeldOut",
     "Scored",
     "Summary",
     "Tokenizer",
@@ -29,7 +30,7 @@ __all__ = [
 ]
 _HOMES = {
     "corpora": ("Corpus", "Document", "read_corpus"),
-    "held_out": ("EvaluationBatches", "Scored"),
+    "held_out": ("EvaluationBatches", "HeldOut", "Scored"),
     "pipeline": ("TrainingBatches",),
     "tokenized": ("Summary", "Tokens", "epochs", "load", "prepare", "save"),
     "tokenizers": ("ByteTokenizer", "Tokenizer", "tokenizer_for"),

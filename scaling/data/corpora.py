@@ -13,8 +13,9 @@ import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
-from scaling.config import DataConfig, StudyError
+from scaling.config import DataConfig, Own, StudyError
 from scaling.data.json_lines import is_json_lines, read_json_lines
+from scaling.data.own_corpus import own_documents
 
 STDLIB_FOLDERS_LEFT_OUT = frozenset(
     {"encodings", "test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__", "lib-dynload"}
@@ -53,12 +54,14 @@ class Corpus:
 
 
 def read_corpus(config: DataConfig) -> Corpus:
-    """The documents of `config.corpus`, sorted by relative path, deduplicated by content.
+    """The documents of `config.corpus`, sorted by relative path, deduplicated by content; one's own as it yields them.
 
     Raises:
       StudyError: nothing is there, nothing in it is text, or a file or record cannot be read as told.
     """
-    root, paths = _files(config)
+    if isinstance(config.corpus, Own):
+        return _own(config, config.corpus)
+    root, paths = _files(config.corpus)
     if config.text_field is not None and not any(is_json_lines(path) for path in paths):
         raise StudyError(
             f"data.text_field is {config.text_field!r}, but data.corpus {config.corpus!r} has no JSON lines "
@@ -88,32 +91,43 @@ def read_corpus(config: DataConfig) -> Corpus:
     return Corpus(documents, duplicates, empty, tuple(skipped))
 
 
-def _files(config: DataConfig) -> tuple[Path, list[Path]]:
+def _own(config: DataConfig, part: Own) -> Corpus:
+    if config.text_field is not None:
+        raise StudyError(
+            f"data.text_field is {config.text_field!r}, but data.corpus {part!r} yields texts; leave text_field out"
+        )
+    found = [Document(name, text) for name, text in own_documents(part)]
+    documents, duplicates, empty = _distinct(found)
+    if not documents:
+        raise StudyError(f"data.corpus is {part!r}, which yields {len(found)} documents, none of them with text")
+    return Corpus(documents, duplicates, empty, ())
+
+
+def _files(corpus: str) -> tuple[Path, list[Path]]:
     """The folder that names are relative to, and the files, sorted by relative path."""
-    if config.corpus == "stdlib":
+    if corpus == "stdlib":
         return _stdlib()
-    path = Path(config.corpus).expanduser()
+    path = Path(corpus).expanduser()
     if path.is_file():
         return path.parent, [path]
     if path.is_dir():
         paths = [file for file in _walk(path) if not _hidden(file.relative_to(path))]
         if not paths:
             raise StudyError(
-                f"data.corpus is {config.corpus!r}, an empty folder: put text files or JSON lines there, "
-                "or use 'stdlib'"
+                f"data.corpus is {corpus!r}, an empty folder: put text files or JSON lines there, or use 'stdlib'"
             )
         return path, _sorted(path, paths)
-    if glob.has_magic(config.corpus):
+    if glob.has_magic(corpus):
         matches = glob.glob(str(path), recursive=True)
         paths = [Path(match) for match in matches if os.path.isfile(match)]
         if not paths:
             raise StudyError(
-                f"data.corpus is {config.corpus!r}, a glob that matches no file; "
+                f"data.corpus is {corpus!r}, a glob that matches no file; "
                 "check its folder, and write ** to look into folders below"
             )
         root = Path(os.path.commonpath([file.parent for file in paths]))
         return root, _sorted(root, paths)
-    raise StudyError(f"data.corpus is {config.corpus!r}, which does not exist{_nearest(path, config.corpus)}")
+    raise StudyError(f"data.corpus is {corpus!r}, which does not exist{_nearest(path, corpus)}")
 
 
 def _stdlib() -> tuple[Path, list[Path]]:

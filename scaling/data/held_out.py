@@ -12,6 +12,18 @@ from scaling.config import StudyError
 from scaling.data.tokenizers import TokenArray
 
 
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """What a model says of every held-out token but the stream's first, in the stream's order."""
+
+    losses: NDArray[np.float64]
+    """[targets] -ln p(target), in nats."""
+    targets: NDArray[np.int32]
+    """[targets] token ids."""
+    documents: NDArray[np.int32]
+    """[targets] number of the document that each target belongs to, from 0."""
+
+
 @dataclass(frozen=True)
 class Scored:
     """A mean over all held-out tokens, in nats a token, and its standard error clustered by document."""
@@ -66,6 +78,11 @@ class EvaluationBatches:
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    def held_out(self, nats: NDArray[np.floating]) -> HeldOut:
+        """[M, B, L] losses without the padding."""
+        real = self.mask > 0
+        return HeldOut(nats[real].astype(np.float64), self.tokens[..., 1:][real], self.documents[real])
 
     def score(self, nats: NDArray[np.floating]) -> Scored:
         """Mean of token losses and its standard error, documents being the independent units.

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from scaling.config import DataConfig, Part, StudyError
+from scaling.config import DataConfig, Own, Part, StudyError
 from scaling.data.corpora import Document, read_corpus
 from scaling.data.tokenizers import TokenArray, Tokenizer, tokenizer_for
 from scaling.records import DataRecord, RecordError, pretty_json, read_json, replace
@@ -90,6 +90,7 @@ def prepare(config: DataConfig, seed: int) -> Tokens:
         tokenizer=tokenizer.identity,
         train_tokens=len(train),
         validation_tokens=len(validation),
+        corpus=config.corpus if isinstance(config.corpus, Own) else None,
     )
     summary = Summary(
         tokenizer=tokenizer.identity,

@@ -1,16 +1,48 @@
 """Decoder-only transformers in Flax NNX."""
 
-from scaling.models.parameterization import Declaration, Forward, Multipliers, Role, declarations, multipliers
-from scaling.models.transformer import Transformer, cross_entropy, next_token_losses
+from scaling.models.attention import Attention
+from scaling.models.counting import counted
+from scaling.models.layers import FeedForward, RMSNorm
+from scaling.models.parameterization import (
+    ROLES,
+    Declaration,
+    Forward,
+    Multipliers,
+    Role,
+    declarations,
+    declare,
+    multipliers,
+)
+from scaling.models.sharding import mark
+from scaling.models.transformer import (
+    Block,
+    Model,
+    Transformer,
+    cross_entropy,
+    new_block,
+    new_model,
+    next_token_losses,
+)
 
 __all__ = [
+    "ROLES",
+    "Attention",
+    "Block",
     "Declaration",
+    "FeedForward",
     "Forward",
+    "Model",
     "Multipliers",
+    "RMSNorm",
     "Role",
     "Transformer",
+    "counted",
     "cross_entropy",
     "declarations",
+    "declare",
+    "mark",
     "multipliers",
+    "new_block",
+    "new_model",
     "next_token_losses",
 ]

@@ -3,11 +3,13 @@
 Dimensions: B sequences, T tokens, W width, V vocabulary.
 """
 
+from typing import Any, Protocol
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from scaling.config import ModelConfig
+from scaling.config import ModelConfig, loaded
 from scaling.models.attention import Attention
 from scaling.models.layers import FeedForward, RMSNorm
 from scaling.models.parameterization import Declaration, Forward, declare, multipliers
@@ -27,6 +29,24 @@ class Block(nnx.Module):
         x_BTW = x_BTW + forward.residual * self.attention(self.attention_norm(x_BTW), forward.attention)
         x_BTW = x_BTW + forward.residual * self.feed_forward(self.feed_forward_norm(x_BTW))
         return mark(x_BTW, "batch", None, None)
+
+
+def new_block(config: ModelConfig, rngs: nnx.Rngs) -> Any:
+    """A block of `config`: the laboratory's, or the user's own."""
+    make = Block if config.block is None else loaded(config.block)
+    return make(config, rngs)
+
+
+class Model(Protocol):
+    """Token ids int[B, T] -> logits float32[B, T, V]."""
+
+    def __call__(self, tokens_BT: jax.Array, forward: Forward | None = None) -> jax.Array: ...
+
+
+def new_model(config: ModelConfig, key: jax.Array) -> Any:
+    """The model of `config`: a Transformer, or the user's own."""
+    make = Transformer if config.model is None else loaded(config.model)
+    return make(config, key)
 
 
 class Transformer(nnx.Module):
@@ -49,7 +69,7 @@ class Transformer(nnx.Module):
         learned = config.positions == "learned"
         self.position = declare(rngs.params, (config.sequence_length, width), place) if learned else None
         blocks = [
-            Block(config, nnx.Rngs(params=jax.random.fold_in(layers_key, layer))) for layer in range(config.layers)
+            new_block(config, nnx.Rngs(params=jax.random.fold_in(layers_key, layer))) for layer in range(config.layers)
         ]
         self.blocks = _stacked(blocks) if config.scanned else nnx.List(blocks)
         self.norm = RMSNorm(width, "width", rngs, role="final_gain")
@@ -63,7 +83,7 @@ class Transformer(nnx.Module):
         x_BTW = mark(table_VW[tokens_BT], "batch", None, None)
         if self.position is not None:
             x_BTW = x_BTW + self.position[...][: tokens_BT.shape[1]]
-        if isinstance(self.blocks, Block):
+        if not isinstance(self.blocks, nnx.List):
             structure, layers = nnx.split(self.blocks)
             x_BTW, _ = jax.lax.scan(lambda x, layer: (nnx.merge(structure, layer)(x, forward), None), x_BTW, layers)
         else:
@@ -73,7 +93,7 @@ class Transformer(nnx.Module):
         return mark(forward.output * (self.norm(x_BTW) @ head_WV), "batch", None, "vocabulary")
 
 
-def next_token_losses(model: Transformer, tokens_BT: jax.Array, forward: Forward | None = None) -> jax.Array:
+def next_token_losses(model: Model, tokens_BT: jax.Array, forward: Forward | None = None) -> jax.Array:
     """Cross-entropy in nats of each next token: int[B, T + 1] -> float32[B, T]."""
     return cross_entropy(model(tokens_BT[:, :-1], forward), tokens_BT[:, 1:])
 
@@ -84,7 +104,7 @@ def cross_entropy(logits_BTV: jax.Array, targets_BT: jax.Array) -> jax.Array:
     return jax.nn.logsumexp(logits_BTV, axis=-1) - target_BT
 
 
-def _stacked(blocks: list[Block]) -> Block:
-    """One Block whose parameters have a leading layer dimension, for `lax.scan`."""
+def _stacked(blocks: list[Any]) -> Any:
+    """One block whose parameters have a leading layer dimension, for `lax.scan`."""
     structures, states = zip(*(nnx.split(block) for block in blocks), strict=True)
     return nnx.merge(structures[0], jax.tree.map(lambda *leaves: jnp.stack(leaves), *states))

@@ -13,8 +13,8 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
-from scaling.accounting import count_params, flops_per_token, size_and_cost
-from scaling.config import ModelConfig, Study, StudyError
+from scaling.accounting import Count, counts, size_and_cost
+from scaling.config import ModelConfig, Own, Schedule, Study, StudyError
 from scaling.planning.family import cost_table, model_of, nearest_width, params_at, recipe_of
 from scaling.planning.feasibility import Cell, cell_problems, study_problems, trajectory_problems
 from scaling.planning.plans import Plan
@@ -28,42 +28,49 @@ FIRST_CHECK_SEED = 500
 """k of the first check seed; the fit's are below."""
 
 
-def plan(study: Study, data: DataRecord) -> Plan:
+def falls(schedule: Schedule) -> bool:
+    """Whether the rate knows how long a run is, so that each horizon is a run of its own; one's own may."""
+    return isinstance(schedule, Own) or schedule in FALLING
+
+
+def plan(study: Study, data: DataRecord, count: Count = counts) -> Plan:
     """The IsoFLOP sweep of `study` on `data`: one trajectory for each width and seed, its budgets as horizons.
 
     Raises:
       StudyError: one line for each problem: field, value, fix.
     """
     _refuse(study_problems(study, FIRST_CHECK_SEED, (2**31 - 1) // SEEDS_PER_STUDY - 1))
-    windows = {budget: window(study, budget) for budget in study.sweep.budgets}
+    windows = {budget: window(study, budget, count) for budget in study.sweep.budgets}
     trajectories = []
     for width in study.sweep.widths:
         budgets = [budget for budget, widths in windows.items() if width in widths]
         if not budgets:
             continue
-        trajectories.extend(_trajectories(study, data, width, _fit_seed(study, 0), "fit", budgets))
+        trajectories.extend(_trajectories(study, data, width, _fit_seed(study, 0), "fit", budgets, count))
         if width in study.sweep.replicate_widths:
             lowest = budgets[: study.sweep.replicate_budgets]
             for k in range(1, study.sweep.replicate_seeds):
-                trajectories.extend(_trajectories(study, data, width, _fit_seed(study, k), "fit", lowest))
-    expected_check = _expected_check(study, data) if study.check.enabled else ()
+                trajectories.extend(_trajectories(study, data, width, _fit_seed(study, k), "fit", lowest, count))
+    expected_check = _expected_check(study, data, count) if study.check.enabled else ()
     _refuse(
         [
-            *cell_problems(study, _cells(study, windows), lambda budget: _cheapest_enough(study, budget)),
+            *cell_problems(study, _cells(study, windows, count), lambda budget: _cheapest_enough(study, budget, count)),
             *trajectory_problems(study, trajectories),
         ]
     )
-    return Plan(study, data, tuple(trajectories), expected_check, tuple(_notes(study, windows)))
+    return Plan(study, data, tuple(trajectories), expected_check, tuple(_notes(study, windows, count)))
 
 
-def check_trajectories(study: Study, data: DataRecord, width: int, budget: float) -> tuple[Trajectory, ...]:
+def check_trajectories(
+    study: Study, data: DataRecord, width: int, budget: float, count: Count = counts
+) -> tuple[Trajectory, ...]:
     """The check at `width`: one horizon, at which at least `budget` FLOPs are spent, with check.seeds seeds.
 
     Raises:
       StudyError: the family has no such width, or the budget is too few steps there.
     """
-    found = _check(study, data, width, budget)
-    cell = _cell(study, width, budget)
+    found = _check(study, data, width, budget, count)
+    cell = _cell(study, width, budget, count)
     _refuse(
         f"check: {problem}"
         for problem in [
@@ -74,19 +81,19 @@ def check_trajectories(study: Study, data: DataRecord, width: int, budget: float
     return found
 
 
-def expected_optimum(study: Study, budget: float) -> float:
+def expected_optimum(study: Study, budget: float, count: Count = counts) -> float:
     """N_expected at `budget` FLOPs, under the study's conventions."""
-    return _expected_optimum(study, budget, min(study.sweep.budgets))
+    return _expected_optimum(study, budget, min(study.sweep.budgets), count)
 
 
-def window(study: Study, budget: float) -> tuple[int, ...]:
+def window(study: Study, budget: float, count: Count = counts) -> tuple[int, ...]:
     """The sizes_per_budget widths of the sweep whose N is nearest, in logarithm, to the expected optimum."""
-    return _nearest(study, expected_optimum(study, budget))
+    return _nearest(study, expected_optimum(study, budget, count), count)
 
 
-def _expected_optimum(study: Study, budget: float, smallest_budget: float) -> float:
+def _expected_optimum(study: Study, budget: float, smallest_budget: float, count: Count) -> float:
     """N solves C_min = expected_tokens_per_param x N x flops_per_token(N), read off the family in logarithms."""
-    params, flops = cost_table(study)
+    params, flops = cost_table(study, count)
     log_params = [math.log(value) for value in params]
     log_costs = [math.log(value * cost) for value, cost in zip(params, flops, strict=True)]
     target = math.log(smallest_budget / study.sweep.expected_tokens_per_param)
@@ -96,28 +103,29 @@ def _expected_optimum(study: Study, budget: float, smallest_budget: float) -> fl
     return math.exp(first + study.sweep.expected_exponent * math.log(budget / smallest_budget))
 
 
-def _nearest(study: Study, params: float) -> tuple[int, ...]:
+def _nearest(study: Study, params: float, count: Count) -> tuple[int, ...]:
     """Nearest points on a line are neighbours: the window has no gap."""
-    by_distance = sorted(study.sweep.widths, key=lambda width: abs(math.log(params_at(width, study) / params)))
+    by_distance = sorted(study.sweep.widths, key=lambda width: abs(math.log(params_at(width, study, count) / params)))
     return tuple(sorted(by_distance[: study.sweep.sizes_per_budget]))
 
 
-def _cells(study: Study, windows: dict[float, tuple[int, ...]]) -> list[Cell]:
-    return [_cell(study, width, budget) for budget, widths in windows.items() for width in widths]
+def _cells(study: Study, windows: dict[float, tuple[int, ...]], count: Count) -> list[Cell]:
+    return [_cell(study, width, budget, count) for budget, widths in windows.items() for width in widths]
 
 
-def _cell(study: Study, width: int, budget: float) -> Cell:
+def _cell(study: Study, width: int, budget: float, count: Count) -> Cell:
     model = model_of(width, study)
     recipe = recipe_of(model, study.training, seed=0)
-    return Cell(budget, width, *size_and_cost(model, study.accounting), model.sequence_length, recipe.batches)
+    size, cost = size_and_cost(model, study.accounting, count)
+    return Cell(budget, width, size, cost, model.sequence_length, recipe.batches)
 
 
-def _cheapest_enough(study: Study, budget: float) -> float:
+def _cheapest_enough(study: Study, budget: float, count: Count) -> float:
     """The least budget, at or above `budget`, that is minimum_steps at each size of its own window."""
     others = [other for other in study.sweep.budgets if other != budget]
     for _ in study.sweep.widths:
-        widths = _nearest(study, _expected_optimum(study, budget, min([budget, *others])))
-        needed = max(_cell(study, width, budget).flops(study.training.minimum_steps) for width in widths)
+        widths = _nearest(study, _expected_optimum(study, budget, min([budget, *others]), count), count)
+        needed = max(_cell(study, width, budget, count).flops(study.training.minimum_steps) for width in widths)
         if needed <= budget:
             break
         budget = float(needed)
@@ -125,22 +133,36 @@ def _cheapest_enough(study: Study, budget: float) -> float:
 
 
 def _trajectories(
-    study: Study, data: DataRecord, width: int, seed: int, role: Role, budgets: Sequence[float], round_up: bool = False
+    study: Study,
+    data: DataRecord,
+    width: int,
+    seed: int,
+    role: Role,
+    budgets: Sequence[float],
+    count: Count,
+    round_up: bool = False,
 ) -> list[Trajectory]:
     """One for all budgets, or, where the rate falls over a whole run, one for each."""
-    apart = [[budget] for budget in budgets] if study.training.schedule in FALLING else [budgets]
-    return [_trajectory(study, data, width, seed, role, some, round_up) for some in apart]
+    apart = [[budget] for budget in budgets] if falls(study.training.schedule) else [budgets]
+    return [_trajectory(study, data, width, seed, role, some, count, round_up) for some in apart]
 
 
 def _trajectory(
-    study: Study, data: DataRecord, width: int, seed: int, role: Role, budgets: Sequence[float], round_up: bool
+    study: Study,
+    data: DataRecord,
+    width: int,
+    seed: int,
+    role: Role,
+    budgets: Sequence[float],
+    count: Count,
+    round_up: bool,
 ) -> Trajectory:
     model = model_of(width, study)
     recipe = recipe_of(model, study.training, seed)
-    params, cost = size_and_cost(model, study.accounting)
-    counts, costs = count_params(model), flops_per_token(model)
+    params, cost = size_and_cost(model, study.accounting, count)
+    found = count(model)
     horizons = tuple(_horizon(study, model, recipe, cost, budget, round_up) for budget in budgets)
-    if study.training.schedule in FALLING:
+    if falls(study.training.schedule):
         recipe = recipe_of(model, study.training, seed, total_steps=horizons[0].steps)
     return Trajectory(
         model=model,
@@ -150,10 +172,11 @@ def _trajectory(
         role=role,
         params=params,
         flops_per_token=cost,
-        params_with_embeddings=counts.total,
-        params_non_embedding=counts.non_embedding,
-        flops_per_token_exact=costs.exact,
-        flops_per_token_causal=costs.causal,
+        params_with_embeddings=found.params,
+        params_non_embedding=found.params_non_embedding,
+        flops_per_token_exact=found.flops_per_token_exact,
+        flops_per_token_causal=found.flops_per_token_causal,
+        metrics=study.evaluation.metrics,
         horizons=horizons,
     )
 
@@ -179,18 +202,19 @@ def _decay_steps(study: Study, recipe: Recipe, steps: int) -> int:
     return steps - round(recipe.batches.steps((1 - Fraction(fraction)) * recipe.batches.before(steps)))
 
 
-def _expected_check(study: Study, data: DataRecord) -> tuple[Trajectory, ...]:
+def _expected_check(study: Study, data: DataRecord, count: Count) -> tuple[Trajectory, ...]:
     """The check where the study expects it, before a fit has said where it belongs."""
     budget = study.check.budget_multiple * max(study.sweep.budgets)
-    return _check(study, data, nearest_width(expected_optimum(study, budget), study), budget)
+    width = nearest_width(expected_optimum(study, budget, count), study, count)
+    return _check(study, data, width, budget, count)
 
 
-def _check(study: Study, data: DataRecord, width: int, budget: float) -> tuple[Trajectory, ...]:
+def _check(study: Study, data: DataRecord, width: int, budget: float, count: Count) -> tuple[Trajectory, ...]:
     first = SEEDS_PER_STUDY * study.seed + FIRST_CHECK_SEED
     return tuple(
         one
         for k in range(study.check.seeds)
-        for one in _trajectories(study, data, width, first + k, "check", [budget], round_up=True)
+        for one in _trajectories(study, data, width, first + k, "check", [budget], count, round_up=True)
     )
 
 
@@ -198,14 +222,16 @@ def _fit_seed(study: Study, k: int) -> int:
     return SEEDS_PER_STUDY * study.seed + k
 
 
-def _notes(study: Study, windows: dict[float, tuple[int, ...]]) -> Iterable[str]:
+def _notes(study: Study, windows: dict[float, tuple[int, ...]], count: Count) -> Iterable[str]:
+    for field, part in study.own.items():
+        yield f"{field} is {part}, source {part.source[:12]}"
     used = {width for widths in windows.values() for width in widths}
     unused = [width for width in study.sweep.widths if width not in used]
     if unused:
         yield f"sweep.widths has {unused}, not among the sizes of any budget: not trained"
     for budget, widths in windows.items():
-        expected = expected_optimum(study, budget)
-        smallest, largest = params_at(widths[0], study), params_at(widths[-1], study)
+        expected = expected_optimum(study, budget, count)
+        smallest, largest = params_at(widths[0], study, count), params_at(widths[-1], study, count)
         if not smallest < expected < largest:
             yield (
                 f"sweep.budgets has {budget:g}: the optimum is expected at N = {expected:,.0f}, outside its sizes "

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from pydantic import ValidationError
 
-from scaling.accounting import size_and_cost
+from scaling.accounting import Count, counts, size_and_cost
 from scaling.config import ModelConfig, Parameterization, Study, StudyError, TrainingConfig, explain
 from scaling.records import Recipe, ramp
 
@@ -19,6 +19,8 @@ LARGEST_PARAMS = 1e12
 """Where the ladder of `cost_table` ends."""
 LADDER_RATIO = 2 ** (1 / 8)
 """Between two widths of the ladder, where it is not finer than the family itself."""
+LADDER_RATIO_OWN = 2.0
+"""The same where each width has to be built to be counted."""
 
 
 def model_of(width: int, study: Study, vocabulary: int = BYTES_VOCABULARY) -> ModelConfig:
@@ -53,6 +55,8 @@ def model_of(width: int, study: Study, vocabulary: int = BYTES_VOCABULARY) -> Mo
             tied_head=family.tied_head,
             layer_loop=family.layer_loop,
             parameterization=_parameterization(study, width, layers),
+            block=family.block,
+            model=family.model,
         )
     except ValidationError as error:
         raise StudyError(f"family, at width {width}: {explain(error, ModelConfig)}") from None
@@ -110,12 +114,12 @@ def recipe_of(model: ModelConfig, training: TrainingConfig, seed: int, total_ste
     )
 
 
-def params_at(width: int, study: Study) -> int:
+def params_at(width: int, study: Study, count: Count = counts) -> int:
     """N at `width`, under the study's convention."""
-    return size_and_cost(model_of(width, study), study.accounting)[0]
+    return size_and_cost(model_of(width, study), study.accounting, count)[0]
 
 
-def nearest_width(params: float, study: Study) -> int:
+def nearest_width(params: float, study: Study, count: Count = counts) -> int:
     """The width of the family, in the sweep or not, whose N is nearest to `params` in log N.
 
     Raises:
@@ -123,46 +127,48 @@ def nearest_width(params: float, study: Study) -> int:
     """
     if not 0 < params <= 1e18:
         raise StudyError(f"params is {params:g}; a model needs between 1 and 1e18")
-    above = _smallest_width(lambda own: own >= params, study)
+    above = _smallest_width(lambda own: own >= params, study, count)
     candidates = [width for width in (above - study.family.width_unit, above) if width]
-    return min(candidates, key=lambda width: abs(math.log(params_at(width, study) / params)))
+    return min(candidates, key=lambda width: abs(math.log(params_at(width, study, count) / params)))
 
 
-def next_width(params: float, study: Study) -> int:
+def next_width(params: float, study: Study, count: Count = counts) -> int:
     """The smallest width of the family whose N is above `params`."""
-    return _smallest_width(lambda own: own > params, study)
+    return _smallest_width(lambda own: own > params, study, count)
 
 
-def _smallest_width(enough: Callable[[float], bool], study: Study) -> int:
+def _smallest_width(enough: Callable[[float], bool], study: Study, count: Count) -> int:
     unit, above = study.family.width_unit, 1
-    while not enough(params_at(above * unit, study)):
+    while not enough(params_at(above * unit, study, count)):
         above *= 2
     below = above // 2
     while above - below > 1:
         middle = (above + below) // 2
-        if enough(params_at(middle * unit, study)):
+        if enough(params_at(middle * unit, study, count)):
             above = middle
         else:
             below = middle
     return above * unit
 
 
-def cost_table(study: Study) -> tuple[list[int], list[int]]:
+def cost_table(study: Study, count: Count = counts) -> tuple[list[int], list[int]]:
     """(N, training FLOPs per token) of a wide ladder of family members, ascending: the law engine's C(N).
 
     From the family's smallest width, every width while they are few and then geometrically, to about 1e12
-    parameters; the widths of the sweep are among them. Under the study's conventions.
+    parameters, in larger steps where `count` has to build a part of the user's own; the widths of the sweep are among
+    them. Under the study's conventions.
     """
-    widths = sorted({*_ladder(study), *study.sweep.widths})
-    rows = [size_and_cost(model_of(width, study), study.accounting) for width in widths]
+    widths = sorted({*_ladder(study, count), *study.sweep.widths})
+    rows = [size_and_cost(model_of(width, study), study.accounting, count) for width in widths]
     return [params for params, _ in rows], [flops for _, flops in rows]
 
 
-def _ladder(study: Study) -> Iterator[int]:
+def _ladder(study: Study, count: Count) -> Iterator[int]:
     unit = study.family.width_unit
+    ratio = LADDER_RATIO_OWN if study.family.block or study.family.model else LADDER_RATIO
     multiple = 1
     while True:
         yield multiple * unit
-        if params_at(multiple * unit, study) >= LARGEST_PARAMS:
+        if params_at(multiple * unit, study, count) >= LARGEST_PARAMS:
             return
-        multiple = max(multiple + 1, round(multiple * LADDER_RATIO))
+        multiple = max(multiple + 1, round(multiple * ratio))

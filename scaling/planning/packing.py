@@ -3,8 +3,9 @@
 import heapq
 import os
 from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
-from scaling.config import EngineConfig, ModelConfig, Optimizer
+from scaling.config import EngineConfig
 from scaling.planning.disk import KeepForks
 from scaling.records import Horizon, Job, JobSettings, RunDirectory, Trajectory, content_hash
 
@@ -47,7 +48,7 @@ def pack(left: Sequence[tuple[Trajectory, float]], processes: int) -> list[list[
 
     The largest group is halved again and again; of all the stages, the first counts whose makespan is near the best.
     """
-    shapes: dict[tuple[ModelConfig, Optimizer], list[tuple[Trajectory, float]]] = {}
+    shapes: dict[Any, list[tuple[Trajectory, float]]] = {}
     for trajectory, cost in left:
         shapes.setdefault(trajectory.shape, []).append((trajectory, cost))
     stages = [list(shapes.values())]
@@ -107,7 +108,7 @@ def process_count(engine: EngineConfig) -> int:
 def _halves(group: list[tuple[Trajectory, float]]) -> list[list[tuple[Trajectory, float]]]:
     halves: list[list[tuple[Trajectory, float]]] = [[], []]
     for pair in sorted(group, key=lambda pair: (-pair[1], pair[0].id)):
-        min(halves, key=_cost).append(pair)
+        min(halves, key=lambda half: (_cost(half), len(half))).append(pair)
     return halves
 
 

@@ -10,6 +10,7 @@ A run directory holds
                       diverged.json     where it ended, if it did
     compiled/                           what each program takes, found before it was run
     observations.csv, laws/, report/    indices of the above: they can be rebuilt
+    counts.json                         the same, of models with a part of the user's own
 """
 
 import json
@@ -38,6 +39,10 @@ class RunDirectory:
     @property
     def data(self) -> Path:
         return self.root / "data"
+
+    @property
+    def counts(self) -> Path:
+        return self.root / "counts.json"
 
     @property
     def jobs(self) -> Path:

@@ -5,7 +5,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from scaling.config import AccountingConfig, MeshConfig, ModelConfig, Optimizer, Part, Schedule
+from scaling.config import (
+    AccountingConfig,
+    MeshConfig,
+    ModelConfig,
+    Optimizer,
+    Own,
+    OwnPart,
+    Part,
+    Schedule,
+    unused,
+)
 from scaling.records.atomic import content_hash
 from scaling.records.batches import BatchSizes, BatchStage
 
@@ -26,6 +36,8 @@ class DataRecord(Part):
     """Unique training tokens."""
     validation_tokens: int
     """Held-out tokens."""
+    corpus: Annotated[OwnPart | None, Field(exclude_if=unused)] = None
+    """The user's own function that yielded the text."""
 
 
 class Recipe(Part):
@@ -113,12 +125,15 @@ class Trajectory(Part):
     params_non_embedding: int
     flops_per_token_exact: int
     flops_per_token_causal: int
+    metrics: Annotated[tuple[OwnPart, ...], Field(exclude_if=unused)] = ()
+    """The user's own, measured at each horizon."""
     horizons: tuple[Horizon, ...]
 
     @property
     def identity(self) -> dict[str, Any]:
-        """The settings that change the trunk's result, as plain data."""
-        return {
+        """The settings that change the trunk's result, and what is measured of it, as plain data."""
+        metrics = {"metrics": [metric.model_dump(mode="json") for metric in self.metrics]} if self.metrics else {}
+        return metrics | {
             "schema": SCHEMA,
             "model": self.model.model_dump(mode="json"),
             "recipe": self.recipe.identity,
@@ -131,9 +146,16 @@ class Trajectory(Part):
         return f"w{self.model.width}-l{self.model.layers}-s{self.recipe.seed}-{content_hash(self.identity)[:10]}"
 
     @property
-    def shape(self) -> tuple[ModelConfig, Optimizer]:
-        """Trajectories of one shape share one compiled program."""
-        return self.model, self.recipe.optimizer
+    def own(self) -> tuple[Own, ...]:
+        """The parts of the user's own that it runs; the text of an own corpus is on disk already."""
+        parts = (self.model.own, self.recipe.optimizer, self.recipe.schedule, *self.metrics)
+        return tuple(part for part in parts if isinstance(part, Own))
+
+    @property
+    def shape(self) -> tuple[ModelConfig, Optimizer, Own | None]:
+        """Trajectories of one shape share one compiled program; all built-in schedules are one formula."""
+        schedule = self.recipe.schedule
+        return self.model, self.recipe.optimizer, schedule if isinstance(schedule, Own) else None
 
     @property
     def batch_tokens(self) -> int:
@@ -223,3 +245,5 @@ class Observation(Part):
     learning_rate: float
     batch_tokens: int
     horizon: str
+    metrics: Annotated[dict[str, float], Field(exclude_if=unused, default_factory=dict)]
+    """The user's own: attribute -> value."""

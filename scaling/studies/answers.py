@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from scaling import laws
+from scaling.accounting import Count, counts
 from scaling.config import Study
 from scaling.laws import LawError, LawFit
 from scaling.planning import cost_table
@@ -18,8 +19,13 @@ MAIN = "chinchilla"
 
 
 def table_of(rows: Sequence[Observation]) -> pl.DataFrame:
-    """Observations as a table, one row each, in their fields' names."""
-    return pl.DataFrame([row.model_dump() for row in rows], schema=list(Observation.model_fields), orient="row")
+    """Observations as a table, one row each, in their fields' names; the user's own metrics as metric_<attribute>."""
+    own = sorted({name for row in rows for name in row.metrics})
+    columns = [name for name in Observation.model_fields if name != "metrics"]
+    plain = [
+        row.model_dump(exclude={"metrics"}) | {f"metric_{name}": row.metrics.get(name) for name in own} for row in rows
+    ]
+    return pl.DataFrame(plain, schema=[*columns, *(f"metric_{name}" for name in own)], orient="row")
 
 
 def write_observations(directory: RunDirectory, rows: Sequence[Observation]) -> None:
@@ -27,24 +33,26 @@ def write_observations(directory: RunDirectory, rows: Sequence[Observation]) -> 
     replace(directory.observations, table_of(rows).write_csv().encode())
 
 
-def settings_of(study: Study) -> dict[str, Any]:
+def settings_of(study: Study, count: Count = counts) -> dict[str, Any]:
     """How the study's laws are fitted, as arguments of `laws.fit`."""
     return {
         "delta": study.laws.delta,
         "resamples": study.laws.resamples,
         "level": study.laws.level,
         "seed": study.seed,
-        "cost": cost_table(study),
+        "cost": cost_table(study, count),
     }
 
 
-def fit_all(study: Study, directory: RunDirectory, rows: Sequence[Observation]) -> tuple[dict[str, LawFit], list[str]]:
+def fit_all(
+    study: Study, directory: RunDirectory, rows: Sequence[Observation], count: Count = counts
+) -> tuple[dict[str, LawFit], list[str]]:
     """Every law of the study, written to laws/<name>.json, and a line for each that these rows cannot fit.
 
     Raises:
       LawError: the law that answers cannot be fitted.
     """
-    table, shared = table_of([row for row in rows if row.role == "fit"]), settings_of(study)
+    table, shared = table_of([row for row in rows if row.role == "fit"]), settings_of(study, count)
     edge = laws.data_rich_edge(table)
     wanted: dict[str, tuple[pl.DataFrame, dict[str, Any]]] = {
         MAIN: (table, {"form": "chinchilla"}),

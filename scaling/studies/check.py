@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from scaling.accounting import Count, counts
 from scaling.config import Study
 from scaling.laws import Estimate, LawFit
 from scaling.planning import check_trajectories, cost_table, nearest_width, next_width, params_at
@@ -43,12 +44,12 @@ class Check:
         return content_hash(self.prediction)[:12]
 
 
-def prepare(study: Study, data: DataRecord, law: LawFit, rows: Sequence[Observation]) -> Check:
+def prepare(study: Study, data: DataRecord, law: LawFit, rows: Sequence[Observation], count: Count = counts) -> Check:
     """The check of `law`: at least budget_multiple x the largest fitted budget, at the allocation that it predicts."""
     budget = study.check.budget_multiple * max(row.budget for row in rows)
     wanted = law.optimum(flops=budget)
-    width = width_for(wanted.params, max(row.params for row in rows), study)
-    trajectories = check_trajectories(study, data, width, budget)
+    width = width_for(wanted.params, max(row.params for row in rows), study, count)
+    trajectories = check_trajectories(study, data, width, budget, count)
     first = trajectories[0]
     tokens = first.horizons[0].tokens
     flops = float(tokens) * first.flops_per_token
@@ -82,13 +83,13 @@ def prepare(study: Study, data: DataRecord, law: LawFit, rows: Sequence[Observat
     return Check(trajectories, prediction)
 
 
-def width_for(best: Estimate, fitted: float, study: Study) -> int:
+def width_for(best: Estimate, fitted: float, study: Study, count: Count = counts) -> int:
     """The family's width nearest to N*; where that is no larger than the fitted models, the next above them.
 
     The latter only if N*'s interval reaches so far: then it is as good an answer, and a harder question.
     """
-    nearest, larger = nearest_width(best.value, study), next_width(fitted, study)
-    return larger if nearest < larger and params_at(larger, study) <= best.high else nearest
+    nearest, larger = nearest_width(best.value, study, count), next_width(fitted, study, count)
+    return larger if nearest < larger and params_at(larger, study, count) <= best.high else nearest
 
 
 def commit(directory: RunDirectory, check: Check) -> tuple[Path, bool]:

@@ -5,10 +5,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from scaling.config import Study, StudyError, load_study
+from scaling.config import Own, Study, StudyError, load_study
 from scaling.records import RunDirectory
 
-MUST_MATCH = ("name", "seed", "data", "family", "training", "accounting")
+MUST_MATCH = ("name", "seed", "data", "family", "training", "evaluation", "accounting")
 """Parts of a study that make a run directory its own. The sweep, laws, check and engine may change later."""
 MAY_DIFFER = {"training": ("steps_per_dispatch",)}
 """Fields of those parts that change no result."""
@@ -66,7 +66,12 @@ def differences(there: Study, here: Study) -> list[str]:
 
 
 def _compare(name: str, there: Any, here: Any, found: list[str]) -> None:
-    if not hasattr(there, "model_fields_set"):
+    if isinstance(there, Own) and isinstance(here, Own):
+        if there != here:
+            sides = [f"{one!r} of source {one.source[:12]}" for one in (there, here)]
+            found.append(f"{name} is {sides[0]} there and {sides[1]} here")
+        return
+    if not hasattr(there, "model_fields_set") or type(there) is not type(here):
         if there != here:
             found.append(f"{name} is {there!r} there and {here!r} here")
         return

@@ -4,13 +4,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from scaling.accounting import Count
 from scaling.config import Study, dump_study
 from scaling.data import prepare, save
 from scaling.engines import EXIT_DISK_FULL, JobResult
 from scaling.laws import LawFit
 from scaling.planning import Plan, left_in, plan, plan_checkpoint_bytes
 from scaling.records import Observation, RunDirectory, Trajectory, exclusive, replace
-from scaling.studies import check, compiled, preflight, report, show, show_compiled
+from scaling.studies import check, compiled, own_parts, preflight, report, show, show_compiled
 from scaling.studies.answers import MAIN, fit_all, write_observations
 from scaling.studies.examined import Examined
 from scaling.studies.status import observations
@@ -29,36 +30,39 @@ def run(study: Study, root: Path) -> int:
     """
     started = time.monotonic()
     preflight.check_directory(study, root)
+    own_parts.check(study)
     tokens = prepare(study.data, study.seed)
-    planned = plan(study, tokens.record)
+    count = own_parts.counter(study, RunDirectory(root))
+    planned = plan(study, tokens.record, count)
     preflight.check_space(root, plan_checkpoint_bytes(planned))
     directory = RunDirectory(root)
     root.mkdir(parents=True, exist_ok=True)
     with exclusive(directory.lock, wait=False, holder="scaling run"):
         save(tokens, directory.data)
         replace(directory.study, dump_study(study).encode())
+        own_parts.keep(count, directory)
         show.start(planned, tokens, root)
         _refuse_what_cannot_fit(study, directory, planned)
         code = _train(study, directory, planned.trajectories, "sweep")
         if code == DONE:
-            code = _conclude(study, directory, planned.trajectories)
+            code = _conclude(study, directory, planned.trajectories, count)
     show.end(code, directory, time.monotonic() - started)
     return code
 
 
-def _conclude(study: Study, directory: RunDirectory, planned: Sequence[Trajectory]) -> int:
+def _conclude(study: Study, directory: RunDirectory, planned: Sequence[Trajectory], count: Count) -> int:
     """From observations to the report."""
     rows, diverged = observations(directory)
     for line in diverged:
         show.warn(line)
     write_observations(directory, rows)
     fitted = [row for row in rows if row.role == "fit"]
-    laws, problems = fit_all(study, directory, fitted)
+    laws, problems = fit_all(study, directory, fitted, count)
     for line in problems:
         show.warn(line)
     show.laws(laws)
     show.answers(study, laws[MAIN], fitted)
-    code = _check(study, directory, planned, laws[MAIN], fitted) if study.check.enabled else DONE
+    code = _check(study, directory, planned, laws[MAIN], fitted, count) if study.check.enabled else DONE
     rows, _ = observations(directory)
     write_observations(directory, rows)
     report.refresh(directory.root)
@@ -66,10 +70,15 @@ def _conclude(study: Study, directory: RunDirectory, planned: Sequence[Trajector
 
 
 def _check(
-    study: Study, directory: RunDirectory, swept: Sequence[Trajectory], law: LawFit, rows: Sequence[Observation]
+    study: Study,
+    directory: RunDirectory,
+    swept: Sequence[Trajectory],
+    law: LawFit,
+    rows: Sequence[Observation],
+    count: Count,
 ) -> int:
     """Predict, commit the prediction, train, compare."""
-    planned = check.prepare(study, swept[0].data, law, rows)
+    planned = check.prepare(study, swept[0].data, law, rows, count)
     show.prediction(planned, *check.commit(directory, planned))
     left = [one for one in planned.trajectories if left_in(directory, one, study.checkpoints.keep_forks)]
     _refuse_large(study, directory, left, compiled.known(study, directory, swept))

@@ -11,6 +11,7 @@ from scaling.config import StudyError, load_study
 from scaling.laws import LawForm
 from scaling.records import RunDirectory
 from scaling.studies.answers import settings_of
+from scaling.studies.own_parts import counter
 from scaling.studies.reduction import Reduced, Sweep, reduced
 
 
@@ -54,4 +55,5 @@ def source_of(
     directory = RunDirectory(path)
     if not directory.observations.is_file():
         raise StudyError(f"{path} has no observations.csv; give the folder of a `scaling run`, or a table")
-    return Source(directory.observations, settings_of(load_study(directory.study)), columns, directory.laws)
+    study = load_study(directory.study)
+    return Source(directory.observations, settings_of(study, counter(study, directory)), columns, directory.laws)

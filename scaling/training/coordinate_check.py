@@ -27,7 +27,7 @@ def activations(model: Transformer, tokens_BT: jax.Array, forward: Forward) -> d
     if model.position is not None:
         found["position"] = model.position[...][: tokens_BT.shape[1]]
         x_BTW = x_BTW + found["position"]
-    for block in model.blocks:  # type: ignore[union-attr]
+    for block in model.blocks:
         normed = block.attention_norm(x_BTW)
         found["scores"] = block.attention.scores(normed, forward.attention)
         found["attention"] = block.attention(normed, forward.attention)
@@ -84,7 +84,10 @@ def _compiled(config: ModelConfig, kind: Optimizer) -> tuple[Any, Any, Any, dict
         return initial_state(model, kind, seed, hyper.optimizer.beta1, hyper.scales)
 
     def seen(params: Any, tokens_BT: jax.Array, forward: Forward) -> dict[str, jax.Array]:
-        return activations(model.build(params), tokens_BT, forward)
+        built = model.build(params)
+        if not isinstance(built, Transformer):
+            raise TypeError(f"the coordinate check reads a Transformer's activations, not those of {config.model}")
+        return activations(built, tokens_BT, forward)
 
     roles: dict[str, str] = {name: one.role for name, one in model.declared.items()}
     return jax.jit(before), jax.jit(lambda *given: train_steps(model, kind, *given)), jax.jit(seen), roles

@@ -1,22 +1,57 @@
 """Held-out loss of a model: the mean over all validation tokens, with its standard error over documents."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import jax
 import numpy as np
 
-from scaling.data import EvaluationBatches, Scored
+from scaling.config import Own, StudyError, loaded
+from scaling.data import EvaluationBatches, HeldOut
 from scaling.training.state import Params
 from scaling.training.step import Program
 
 
-def evaluate(program: Program, params: Params, batches: EvaluationBatches) -> Scored:
-    """Cross-entropy of every held-out token but the first: mean in nats a token, standard error by document."""
+@dataclass(frozen=True)
+class Evaluation:
+    """What held-out text says of a model."""
+
+    mean: float
+    """Nats a token."""
+    standard_error: float
+    """Of the mean, clustered by document."""
+    metrics: dict[str, float] = field(default_factory=dict)
+    """The user's own: attribute -> value."""
+
+
+def evaluate(program: Program, params: Params, batches: EvaluationBatches, metrics: Sequence[Own] = ()) -> Evaluation:
+    """Cross-entropy of every held-out token but the first: mean in nats a token, standard error by document; and what
+    the user's own metrics make of these losses."""
     sequences = len(batches.tokens[0])
     rows = program.rows(sequences)
     mine = slice(rows.start, rows.stop)
     pending = [program.losses(params, program.placed(tokens[mine], sequences)) for tokens in batches.tokens]
-    return batches.score(np.stack(jax.device_get(pending)))
+    nats = np.stack(jax.device_get(pending))
+    score = batches.score(nats)
+    return Evaluation(score.mean, score.standard_error, measured(metrics, batches.held_out(nats)) if metrics else {})
+
+
+def measured(metrics: Sequence[Own], held_out: HeldOut) -> dict[str, float]:
+    """Each metric's value; StudyError where one is not a finite number."""
+    found = {}
+    for metric in metrics:
+        value = loaded(metric)(held_out)
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not math.isfinite(number):
+            raise StudyError(
+                f"evaluation.metrics has {metric!r}, which returned {value!r:.80}; return one finite number"
+            )
+        found[metric.attribute] = number
+    return found
 
 
 def bits_per_byte(nats_a_token: float, tokens: int, text_bytes: int) -> float:

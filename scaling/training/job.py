@@ -9,7 +9,7 @@ from pathlib import Path
 
 import jax
 
-from scaling.config import MeshConfig, ModelConfig
+from scaling.config import MeshConfig, ModelConfig, StudyError, changed
 from scaling.data import EvaluationBatches, Tokens, TrainingBatches, epochs, load
 from scaling.planning import left_in, usable_cores
 from scaling.records import (
@@ -25,7 +25,7 @@ from scaling.records import (
     provenance,
 )
 from scaling.training.distributed import barrier, is_first
-from scaling.training.evaluation import bits_per_byte, evaluate
+from scaling.training.evaluation import Evaluation, bits_per_byte, evaluate
 from scaling.training.lanes import Start, run_alone, run_together
 from scaling.training.loop import Interrupted, Lane, Steps, Task, train
 from scaling.training.mesh import check_model, mesh_of
@@ -48,13 +48,15 @@ def run(job: Job, interrupted: Callable[[], bool] = lambda: False) -> None:
     Raises:
       Interrupted: `interrupted` said so; where the trajectory stands is checkpointed.
       JobError: the tokens on disk are not those that the trajectories name.
-      StudyError: the mesh cannot hold the model, or steps several trajectories at once in several processes.
+      StudyError: the mesh cannot hold the model, or steps several trajectories at once in several processes; a part of
+        the user's own has another source than when it was planned.
       OSError: nothing more can be written.
     """
     configure(job.settings.compilation_cache)
     tokens = load(job.settings.tokens_dir)
     first = job.trajectories[0]
     model = first.model
+    _refuse_other_source(job)
     for trajectory in job.trajectories:
         for sequences in trajectory.recipe.batches.sizes:
             check_model(job.settings.mesh, trajectory.model, sequences)
@@ -129,14 +131,24 @@ def _task(
     )
 
     def commit(horizon: Horizon, state: TrainState) -> None:
-        score = evaluate(compiled, compiled.evaluated(state), held_out)
+        score = evaluate(compiled, compiled.evaluated(state), held_out, trajectory.metrics)
         tail = float(state.tail_loss) / horizon.tail_steps
-        row = observe(trajectory, horizon, tokens, score.mean, score.standard_error, tail)
+        row = observe(trajectory, horizon, tokens, score, tail)
         if is_first():
             commit_horizon(directory, trajectory, horizon, row)
         barrier(f"{horizon.name} is committed")
 
     return Task(trajectory, directory, compiled, batches, job.settings, commit, where={})
+
+
+def _refuse_other_source(job: Job) -> None:
+    for part in {part for trajectory in job.trajectories for part in trajectory.own}:
+        different = changed(part)
+        if different is not None:
+            raise StudyError(
+                f"{job.name} was planned with {part!r} as it was: {different}; put the source back, or run the study "
+                "again under another --out"
+            )
 
 
 def _refuse_mismatch(job: Job, trajectory: Trajectory, tokens: Tokens) -> None:
@@ -157,7 +169,7 @@ def _trajectory_record(trajectory: Trajectory) -> bytes:
 
 
 def observe(
-    trajectory: Trajectory, horizon: Horizon, tokens: Tokens, loss: float, loss_se: float, train_loss: float
+    trajectory: Trajectory, horizon: Horizon, tokens: Tokens, score: Evaluation, train_loss: float
 ) -> Observation:
     """What a horizon taught, under the study's conventions."""
     return Observation(
@@ -170,9 +182,9 @@ def observe(
         tokens=horizon.tokens,
         flops=float(horizon.tokens) * trajectory.flops_per_token,
         budget=horizon.budget,
-        loss=loss,
-        loss_se=loss_se,
-        bits_per_byte=bits_per_byte(loss, tokens.record.validation_tokens, tokens.summary.validation_bytes),
+        loss=score.mean,
+        loss_se=score.standard_error,
+        bits_per_byte=bits_per_byte(score.mean, tokens.record.validation_tokens, tokens.summary.validation_bytes),
         train_loss=train_loss,
         params_convention=trajectory.accounting.params,
         flops_convention=trajectory.accounting.flops,
@@ -185,6 +197,7 @@ def observe(
         learning_rate=trajectory.recipe.learning_rate,
         batch_tokens=trajectory.recipe.batches.at(horizon.steps - 1) * trajectory.model.sequence_length,
         horizon=horizon.name,
+        metrics=score.metrics,
     )
 
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 from optax import contrib
 
-from scaling.config import Optimizer
+from scaling.config import Optimizer, Own, loaded
 from scaling.models import Declaration, Multipliers
 
 Declared = dict[str, Declaration]
@@ -39,7 +39,13 @@ class Settings(NamedTuple):
 def optimizer(
     kind: Optimizer, settings: Settings, declared: Declared, scales: Multipliers, rate: jax.Array | float
 ) -> optax.GradientTransformation:
-    """clip -> each role's direction -> decay -> times minus each role's rate; averaged where schedule-free."""
+    """clip -> each role's direction -> decay -> times minus each role's rate; averaged where schedule-free.
+
+    One of the user's own is all of this, from the same arguments but `kind`.
+    """
+    if isinstance(kind, Own):
+        given: optax.GradientTransformation = loaded(kind)(settings, declared, scales, rate)
+        return given
     inner = optax.chain(
         optax.clip_by_global_norm(settings.gradient_clip),
         _directions(kind, settings, declared, scales),

@@ -1,10 +1,13 @@
 """The learning rate as a jnp formula of traced numbers, so that the runs of all schedules share one program."""
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from scaling.config import Own, loaded
 from scaling.records import Horizon, Recipe
 
 DECAY_POWER = {"linear": 1.0, "1-sqrt": 0.5}
@@ -27,7 +30,20 @@ class Schedule(NamedTuple):
     """Where the rate ends, as a share of the peak."""
 
 
-def schedule(recipe: Recipe, sequence_length: int, horizon: Horizon | None) -> Schedule:
+Formula = Callable[[Schedule, jax.Array], jax.Array]
+"""(numbers, float32 step) -> the rate."""
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class OwnSchedule:
+    """The numbers of a run under a formula of the user's own, which is part of the program."""
+
+    numbers: Schedule
+    formula: Formula = field(metadata={"static": True})
+
+
+def schedule(recipe: Recipe, sequence_length: int, horizon: Horizon | None) -> Schedule | OwnSchedule:
     """The rate of a trunk (`horizon` is None), or of the decay that ends at a horizon."""
     warmup = max(float(recipe.warmup_steps(sequence_length)), 1.0)
     start, steps, power = NEVER, 1.0, 1.0
@@ -38,15 +54,18 @@ def schedule(recipe: Recipe, sequence_length: int, horizon: Horizon | None) -> S
     elif horizon is not None and horizon.decay_steps:
         start, steps = float(horizon.fork_step), float(horizon.decay_steps)
         power = DECAY_POWER[horizon.decay_shape]
-    return Schedule(recipe.learning_rate, warmup, start, steps, power, recipe.final_rate)
+    numbers = Schedule(recipe.learning_rate, warmup, start, steps, power, recipe.final_rate)
+    return OwnSchedule(numbers, loaded(recipe.schedule)) if isinstance(recipe.schedule, Own) else numbers
 
 
-def learning_rate(given: Schedule, step: jax.Array) -> jax.Array:
-    """peak x min(1, (step + 1) / warmup_steps) x (final + (1 - final) x fall(x)).
+def learning_rate(given: Schedule | OwnSchedule, step: jax.Array) -> jax.Array:
+    """peak x min(1, (step + 1) / warmup_steps) x (final + (1 - final) x fall(x)), or the user's own formula.
 
     x = (step - fall_start) / fall_steps, within 0 and 1.
     """
     step = step.astype(jnp.float32)
+    if isinstance(given, OwnSchedule):
+        return given.formula(given.numbers, step)
     warmup = jnp.minimum(1.0, (step + 1) / given.warmup_steps)
     x = jnp.clip((step - given.fall_start) / given.fall_steps, 0.0, 1.0)
     fall = jnp.where(

@@ -9,7 +9,7 @@ import optax
 from flax import nnx
 
 from scaling.config import ModelConfig, Optimizer
-from scaling.models import Declaration, Multipliers, Transformer, declarations, multipliers
+from scaling.models import Declaration, Model, Multipliers, declarations, multipliers, new_model
 from scaling.training.optimizers import Settings, optimizer
 
 Params = dict[str, jax.Array]
@@ -32,7 +32,7 @@ class Architecture(NamedTuple):
 
     initialise: Callable[..., Params]
     """(seed, multipliers = the model's own) -> initial parameters."""
-    build: Callable[[Params], Transformer]
+    build: Callable[[Params], Model]
     """The module over given parameters; both ways inside a traced function."""
     declared: dict[str, Declaration]
     multipliers: Multipliers
@@ -41,7 +41,7 @@ class Architecture(NamedTuple):
 
 def architecture(config: ModelConfig) -> Architecture:
     """The architecture of `config`; traces the model's shapes once and allocates nothing."""
-    abstract = nnx.eval_shape(lambda: Transformer(config, jax.random.key(0)))
+    abstract = nnx.eval_shape(lambda: new_model(config, jax.random.key(0)))
     structure, state = nnx.split(abstract, nnx.Param)
     declared = {_dotted(path): declaration for path, declaration in declarations(abstract).items()}
     names = [_dotted(path) for path, _ in nnx.to_flat_state(state)]
@@ -50,12 +50,13 @@ def architecture(config: ModelConfig) -> Architecture:
     own = multipliers(config)
 
     def initialise(seed: jax.Array, scales: Multipliers = own) -> Params:
-        leaves = jax.tree.leaves(nnx.state(Transformer(config, jax.random.key(seed)), nnx.Param))
+        leaves = jax.tree.leaves(nnx.state(new_model(config, jax.random.key(seed)), nnx.Param))
         drawn = dict(zip(names, leaves, strict=True))
         return {name: value * scales.initial_std[declared[name].role] for name, value in drawn.items()}
 
-    def build(params: Params) -> Transformer:
-        return nnx.merge(structure, jax.tree.unflatten(treedef, [params[name] for name in names]))
+    def build(params: Params) -> Model:
+        model: Model = nnx.merge(structure, jax.tree.unflatten(treedef, [params[name] for name in names]))
+        return model
 
     return Architecture(initialise, build, declared, own)
 

@@ -18,14 +18,14 @@ from scaling.config import ModelConfig, Optimizer
 from scaling.models import Forward, Multipliers, next_token_losses
 from scaling.training.mesh import constraining, own_rows, placed_batch, state_shardings
 from scaling.training.optimizers import Settings, evaluated, optimizer
-from scaling.training.schedules import Schedule, learning_rate
+from scaling.training.schedules import OwnSchedule, Schedule, learning_rate
 from scaling.training.state import Architecture, Params, TrainState, architecture, initial_state
 
 
 class Hyper(NamedTuple):
     """Traced scalars of one run."""
 
-    schedule: Schedule
+    schedule: Schedule | OwnSchedule
     optimizer: Settings
     scales: Multipliers
     tail_start: jax.Array | float

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaling.planning import jobs, left_flops, makespan, plan
+from scaling.planning.packing import pack
 from scaling.records import JobSettings, RunDirectory
 
 SETTINGS = JobSettings(
@@ -104,6 +105,15 @@ def test_jobs_cover_what_is_left_once_and_never_mix_shapes(study_of, data, tmp_p
     whole = [cost(job) for job in made]
     longest = max((left_flops(t, (), "last") for job in made for t in job.trajectories), default=0)
     assert 0.97 * makespan(whole, processes) <= sum(whole) / processes + longest
+
+
+def test_what_takes_no_time_is_packed_too(study_of, data):
+    """Three shapes that two processes cannot share evenly, and a fourth with nothing left of its three seeds."""
+    trajectories = plan(study_of(sweep={"replicate_widths": [16]}), data).trajectories
+    priced = [(trajectory, float(trajectory.model.width != 16)) for trajectory in trajectories]
+    assert sorted(cost for _, cost in priced) == [0, 0, 0, 1, 1, 1]
+    groups = pack(priced, 2)
+    assert sorted(one.id for group in groups for one in group) == sorted(one.id for one in trajectories)
 
 
 def test_names_are_the_same_in_the_next_run(study_of, data, tmp_path):

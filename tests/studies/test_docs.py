@@ -44,6 +44,7 @@ def folder(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     table = pl.DataFrame(planted.study(noise=0.01)).select("loss", "params", "flops")
     table.rename({"params": "Model Size", "flops": "Training FLOP"}).write_csv(folder / "runs.csv")
     pl.DataFrame(sweep(seed=1, noise=0.004, seeds=2)).rename({"learning_rate": "lr"}).write_csv(folder / "sweep.csv")
+    (folder / "my_parts.py").write_text("\n".join(BLOCKS["own_parts"]))
     (folder / "law.json").write_text(known().to_json())
     for seed, arm in enumerate(("adamw", "muon")):
         pl.DataFrame(planted.study(noise=0.01, seed=seed + 1)).write_csv(folder / f"{arm}.csv")

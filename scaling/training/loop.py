@@ -103,6 +103,7 @@ def train(task: Task, lane: Lane) -> Steps:
     checkpoints = Checkpoints(task.directory.checkpoints, initial, about(task.trajectory), task.where)
     left.sort(key=lambda horizon: horizon.fork_step)
     state = checkpoints.restore(TRUNK, at_most=left[0].fork_step) or initial
+    del initial  # or it would be kept beside a restored one
     with MetricsFile(task.directory.metrics) if is_first() else nullcontext() as metrics:
         run = _Run(task, lane, checkpoints, metrics)
         try:

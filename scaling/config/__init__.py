@@ -1,5 +1,6 @@
 """The study, its parts, and how it is read."""
 
+from scaling.config.engine import EngineConfig, MeshConfig
 from scaling.config.model import ModelConfig, Optimizer, Parameterization, Schedule, nearest_multiples, unused
 from scaling.config.overrides import fields, override
 from scaling.config.own import Own, OwnPart, changed, is_own, loaded
@@ -10,16 +11,14 @@ from scaling.config.study import (
     CheckConfig,
     CheckpointConfig,
     DataConfig,
-    EngineConfig,
     EvaluationConfig,
     FamilyConfig,
     LawsConfig,
-    MeshConfig,
     Study,
     SweepConfig,
-    TrainingConfig,
 )
 from scaling.config.target import TargetConfig
+from scaling.config.training import TrainingConfig
 
 __all__ = [
     "AccountingConfig",

@@ -1,0 +1,43 @@
+"""What runs the jobs of a study, and how their devices are laid out."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from scaling.config.part import Part
+from scaling.config.target import TargetConfig
+
+
+class MeshConfig(Part):
+    """How many devices each axis of the mesh takes; their product is the number of devices of a job."""
+
+    population: Annotated[int, Field(ge=1)] = 1
+    """Trajectories side by side."""
+    data: Annotated[int, Field(ge=1)] = 1
+    """Parts of a batch, with whole parameters on each device."""
+    fsdp: Annotated[int, Field(ge=1)] = 1
+    """Parts of a batch and of every parameter."""
+    tensor: Annotated[int, Field(ge=1)] = 1
+    """Parts of heads, hidden features and vocabulary."""
+
+
+class EngineConfig(Part):
+    """What runs the jobs. Never part of a trajectory's identity."""
+
+    kind: Literal["local"] = "local"
+    """Processes on this machine, each pinned to one core."""
+    processes: Annotated[int, Field(ge=1)] | None = None
+    """Jobs side by side; one for each core that this process may use when not given."""
+    expected_flops_per_second: Annotated[float, Field(gt=0)] = 2e10
+    """Speed of one process, for the plan's expected time before anything was measured."""
+    compilation_cache: str | None = "~/.cache/scaling/compiled"
+    """Folder of JAX's persistent compilation cache; null turns it off."""
+    mesh: MeshConfig = MeshConfig()
+    """How a job's devices are laid out. Changes results in the last digits only."""
+    stack: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
+    """Trajectories of one shape that a job steps at once: auto measures it on accelerators, and takes 1 on CPUs.
+    Changes results in the last digits only."""
+    target: TargetConfig = TargetConfig()
+    """Devices that are not here, for which `scaling preflight` compiles."""
+    retries: Annotated[int, Field(ge=0)] = 2
+    """How often a job that crashed is started again in one run."""

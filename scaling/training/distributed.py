@@ -51,8 +51,8 @@ def join(group: Group) -> None:
         if isinstance(error, jax.errors.JaxRuntimeError):  # they know where, and somebody did not come
             raise
         raise StudyError(
-            f"--distributed: nothing here says where the processes meet ({error}); start the job by srun, by mpirun or "
-            "on a TPU slice, or give --coordinator, --processes and --process"
+            f"--distributed: nothing here says where the processes meet ({error}); start the job by srun, by mpirun "
+            "(Open MPI 5: with mpi4py installed) or on a TPU slice, or give --coordinator, --processes and --process"
         ) from error
 
 

@@ -32,5 +32,6 @@ def test_steps_between_whole_ones(sequences: int, steps: Fraction) -> None:
 def test_a_stage_begins_once_so_much_was_seen() -> None:
     stages = ramp(4, [(Fraction(38), 8), (Fraction(80), 6)])
     assert BatchSizes(4, stages) == GROWING
+    assert ramp(4, [(Fraction(1), 8), (Fraction(3, 2), 4)]) == (), "nor is one that ends where it begins"
     assert ramp(4, [(Fraction(38), 4)]) == (), "no other size is no stage"
     assert ramp(4, [(Fraction(37), 8), (Fraction(39), 16)]) == (BatchStage(step=10, sequences=16),)

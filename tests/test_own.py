@@ -92,6 +92,8 @@ def test_a_path_with_a_colon_is_a_path() -> None:
         ({"training": {"optimizer": "adamv"}}, "training.optimizer is 'adamv', not an optimizer.*did you mean 'adamw'"),
         ({"training": {"schedule": "cosin"}}, "training.schedule is 'cosin', not a schedule.*did you mean 'cosine'"),
         ({"evaluation": {"metrics": ["wrong_names:men"]}}, "evaluation.metrics.0 is .*did you mean 'mean'"),
+        ({"family": {"block": "raises:Block"}}, "family.block is .* cannot be imported: NameError: name 'oops' is not"),
+        ({"family": {"block": "leaves:Block"}}, "family.block is .* cannot be imported: SystemExit: 0"),
         ({"evaluation": {"metrics": ["broken_module:x"]}}, "module 'broken_module' cannot be imported: No module named "
          "'does_not_exist'"),
         ({"family": {"block": "Block"}}, "family.block is 'Block'; write module:attribute"),
@@ -104,6 +106,8 @@ def test_a_wrong_name_is_refused_with_its_field_and_the_nearest(
     tmp_path: Path, changes: dict[str, Any], words: str
 ) -> None:
     (tmp_path / "broken_module.py").write_text("import does_not_exist\n")
+    (tmp_path / "raises.py").write_text("oops\n")
+    (tmp_path / "leaves.py").write_text("raise SystemExit(0)\n")
     (tmp_path / "broken_later.py").write_text("mean = len\n")
     with own.module(tmp_path, "wrong_names"), pytest.raises(StudyError, match=words):
         study(**changes)

@@ -80,8 +80,9 @@ def loaded(part: Own | str) -> Any:
             f"is {name!r}: there is no module {missing!r} in the working directory nor installed"
             f"{_nearest(missing, _modules(missing))}"
         ) from None
-    except (ImportError, SyntaxError) as error:
-        raise ValueError(f"is {name!r}: module {module!r} cannot be imported: {error}") from error
+    except (Exception, SystemExit) as error:  # it runs a user's file, which may do anything
+        said = f"{type(error).__name__}: {error}"
+        raise ValueError(f"is {name!r}: module {module!r} cannot be imported: {said}") from error
     for part_name in attribute.split("."):
         if not hasattr(found, part_name):
             near = _nearest(part_name, [known for known in dir(found) if not known.startswith("_")])

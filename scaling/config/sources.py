@@ -81,7 +81,11 @@ def _imports(name: str, spec: ModuleSpec) -> Iterator[str]:
     if spec.origin is None or not spec.origin.endswith(".py"):
         return
     package = name if spec.submodule_search_locations is not None else name.rpartition(".")[0]
-    for node in ast.walk(ast.parse(Path(spec.origin).read_bytes())):
+    try:
+        parsed = ast.parse(Path(spec.origin).read_bytes())
+    except SyntaxError:  # its own hash counts; what it would import cannot be known, nor used
+        return
+    for node in ast.walk(parsed):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

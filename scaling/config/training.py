@@ -9,7 +9,7 @@ from scaling.config.part import Part
 
 
 class BatchStage(Part):
-    """A larger batch from some number of tokens on."""
+    """Another batch size from some number of tokens on."""
 
     tokens: Annotated[int, Field(ge=1)]
     """Tokens seen when it begins."""

@@ -191,6 +191,11 @@ def _held_out(
             f"{len(documents)} distinct document(s), and whole ones are held out: nothing is left to train on; "
             "give more documents, or use a smaller validation_tokens"
         )
+    if held_out.sum() < 2:
+        raise StudyError(
+            f"data.validation_tokens is {wanted}, which holds out a single document: its loss would have no standard "
+            f"error; use at least {taken + 1}, or shorter documents"
+        )
     return held_out
 
 

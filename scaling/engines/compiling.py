@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scaling.config import StudyError, TargetConfig
-from scaling.engines.base import EXIT_DISK_FULL, EXIT_DONE, Engine, Submission
+from scaling.engines.base import EXIT_BAD_INPUT, EXIT_DISK_FULL, EXIT_DONE, Engine, Submission
 from scaling.engines.supervision import POLL_SECONDS, end, sigterm_raises, tail
 from scaling.records import CompileRequest, ProgramRequest, pretty_json, replace
 
@@ -41,6 +41,8 @@ def compile_programs(engine: Engine, programs: Sequence[ProgramRequest], target:
         status = submission.poll()
         if status == EXIT_DISK_FULL:
             raise OSError(errno.ENOSPC, f"{log.parent} has no room for what programs take")
+        if status == EXIT_BAD_INPUT:
+            raise StudyError(tail(log, 0).strip().removeprefix("scaling: "))
         if status != EXIT_DONE:
             raise StudyError(
                 f"compiling ahead failed (status {status}) before anything was trained; the last lines of {log}:\n"

@@ -69,6 +69,6 @@ def ramp(sequences: int, grown: Iterable[tuple[Fraction, int]]) -> tuple[BatchSt
         steps = sizes.steps(seen)
         start = -(-steps.numerator // steps.denominator)
         kept = tuple(stage for stage in sizes.stages if stage.step < start)
-        if size != BatchSizes(sequences, kept).at(start):
-            sizes = BatchSizes(sequences, (*kept, BatchStage(step=start, sequences=size)))
+        same = size == BatchSizes(sequences, kept).at(start)
+        sizes = BatchSizes(sequences, kept if same else (*kept, BatchStage(step=start, sequences=size)))
     return sizes.stages

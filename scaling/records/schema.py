@@ -166,6 +166,14 @@ class Trajectory(Part):
         """Tokens that the trunk, or a decay, has seen after `step` optimiser steps."""
         return self.recipe.batches.before(step) * self.model.sequence_length
 
+    def tail_start(self, horizon: Horizon) -> int:
+        """The step from which on the training loss is averaged: for the horizon's last steps, as far as they lie behind
+        the horizon before it where both are measured on the trunk."""
+        start = horizon.steps - horizon.tail_steps
+        if horizon.decay_steps:
+            return start
+        return max([start, *(one.steps for one in self.horizons if not one.decay_steps and one.steps < horizon.steps)])
+
     def decay_tokens(self, horizon: Horizon) -> int:
         """Tokens of the decay that ends at `horizon`."""
         return self.tokens_at(horizon.steps) - self.tokens_at(horizon.fork_step)

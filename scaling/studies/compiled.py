@@ -4,6 +4,7 @@ compiled/<key>.json is one program's report; the same lies beside JAX's persiste
 compiled program itself is in, so that another study with this program asks nobody again.
 """
 
+import os
 import platform
 import tempfile
 import time
@@ -15,7 +16,7 @@ from pydantic import ValidationError
 
 from scaling.config import Study, TargetConfig
 from scaling.engines import COMPILE_COMMAND, compile_programs, local_engine
-from scaling.planning import available_bytes, left_in, process_count
+from scaling.planning import available_bytes, left_in
 from scaling.records import (
     Compiled,
     Job,
@@ -31,7 +32,7 @@ from scaling.records import (
     read_json,
     replace,
 )
-from scaling.studies.examined import Cell, Examined
+from scaling.studies.examined import Cell, Examined, side_by_side
 from scaling.studies.sweep import settings_of
 
 TRACED = {
@@ -39,6 +40,8 @@ TRACED = {
     "independent_weight_decay", "epsilon", "momentum", "gradient_clip", "divergence_factor", "seed",
 }  # fmt: skip
 """Fields of a recipe that are numbers in a program, and not part of it."""
+CHOOSING = ("JAX_PLATFORMS", "CUDA_VISIBLE_DEVICES", "TPU_VISIBLE_CHIPS", "XLA_FLAGS")
+"""What JAX itself reads of the environment to choose devices and compiler."""
 
 
 def examine(
@@ -95,7 +98,7 @@ def _cells(
     study: Study, place: RunDirectory, settings: JobSettings, groups: Mapping[str, Sequence[Trajectory]]
 ) -> tuple[Cell, ...]:
     """Those of which there is a report, smallest model first."""
-    share = available_bytes() // process_count(study.engine)
+    share = available_bytes() // side_by_side(study, sum(map(len, groups.values())))
     reports = {key: _known(settings, place, key) for key in groups}
     cells = [_cell(study, place, tuple(groups[key]), found, share) for key, found in reports.items() if found]
     return tuple(sorted(cells, key=lambda cell: cell.trajectories[0].params))
@@ -121,6 +124,7 @@ def _key(settings: JobSettings, target: dict[str, Any], trajectory: Trajectory) 
     program = {
         "model": trajectory.model.model_dump(mode="json"),
         "recipe": trajectory.recipe.model_dump(mode="json", exclude=TRACED | {"batch_ramp"}),
+        "schedule": own.model_dump(mode="json") if (own := trajectory.shape[2]) else None,
         "batches": sorted(set(trajectory.recipe.batches.sizes)),
         "decays": any(horizon.decay_steps for horizon in trajectory.horizons),
         "steps_per_dispatch": settings.steps_per_dispatch,
@@ -130,6 +134,7 @@ def _key(settings: JobSettings, target: dict[str, Any], trajectory: Trajectory) 
         "compilation_cache": settings.compilation_cache,
         "compiler": provenance(),
         "machine": platform.node(),
+        "devices": {name: os.environ.get(name) for name in CHOOSING},
     }
     return content_hash(program)[:16]
 

@@ -34,6 +34,11 @@ class Cell:
         return isinstance(self.report, Compiled) and self.report.memory_bytes <= self.limit_bytes
 
 
+def side_by_side(study: Study, trajectories: int) -> int:
+    """Jobs that run at once on this machine: as many as the study has processes, and trajectories for them."""
+    return max(1, min(process_count(study.engine), trajectories))
+
+
 @dataclass(frozen=True)
 class Examined:
     """The cells of a plan, smallest model first."""
@@ -43,6 +48,13 @@ class Examined:
     asked: int
     """Programs that were compiled by this call; the others were known."""
     took_seconds: float
+
+    @property
+    def processes(self) -> int:
+        """Jobs that run at once; on devices that are not here one, unless the study says otherwise."""
+        if any(isinstance(cell.report, Compiled) and cell.report.where != "here" for cell in self.cells):
+            return self.study.engine.processes or 1
+        return side_by_side(self.study, sum(len(cell.trajectories) for cell in self.cells))
 
     @property
     def expected_seconds(self) -> float | None:
@@ -55,8 +67,8 @@ class Examined:
             if cell.seconds:  # done is done, and nothing to pack
                 costs += [(one, cell.seconds * one.training_flops / whole) for one in cell.trajectories]
         prices = {trajectory.id: cost for trajectory, cost in costs}
-        processes = process_count(self.study.engine)
-        return makespan([sum(prices[one.id] for one in group) for group in pack(costs, processes)], processes)
+        groups = pack(costs, self.processes)
+        return makespan([sum(prices[one.id] for one in group) for group in groups], self.processes)
 
     def surely_holds(self, trajectory: Trajectory) -> bool:
         """Whether a model that was not compiled fits beyond doubt, by the fullest that was.
@@ -79,16 +91,16 @@ class Examined:
         Raises:
           StudyError: names every cell that does not, and what to change.
         """
-        problems = [_problem(self.study, cell) for cell in self.cells if not cell.fits]
+        problems = [_problem(self.processes, cell) for cell in self.cells if not cell.fits]
         if problems:
-            raise StudyError("; ".join(problems) + "; nothing was trained")
+            raise StudyError("\n".join([*problems, "nothing was trained"]))
 
 
 def as_json(found: Examined) -> dict[str, Any]:
     """What was found as plain data."""
     return {
         "study": found.study.name,
-        "processes": process_count(found.study.engine),
+        "processes": found.processes,
         "expected_seconds": found.expected_seconds,
         "cells": [
             {
@@ -110,7 +122,7 @@ def as_json(found: Examined) -> dict[str, Any]:
     }
 
 
-def _problem(study: Study, cell: Cell) -> str:
+def _problem(processes: int, cell: Cell) -> str:
     model, report = cell.trajectories[0].model, cell.report
     where = f"width {model.width} ({model.layers} layers, {cell.trajectories[0].params:,} parameters)"
     if cell.trajectories[0].role == "check":
@@ -128,7 +140,6 @@ def _problem(study: Study, cell: Cell) -> str:
         ("process", report.process_bytes),
     )
     told = ", ".join(f"{name} {gigabytes(size)}" for name, size in parts if size)
-    processes = process_count(study.engine)
     of = f", 1/{processes} of what is free" if report.limit_bytes is None and processes > 1 else ""
     fewer = f"engine.processes below {processes}, " if of else ""
     return (

@@ -28,6 +28,8 @@ def check_directory(study: Study, root: Path) -> None:
     parent = next(path for path in (root, *root.absolute().parents) if path.exists())
     if not _writable(parent):
         raise StudyError(f"--out is {root}, and {parent} cannot be written; choose another folder")
+    if directory.study.is_file() and not directory.trajectories.exists():
+        return  # nothing was trained there: a study that was refused may be mended
     if not directory.study.is_file():
         if root.is_dir() and any(path.name != ".lock" for path in root.iterdir()):
             raise StudyError(f"--out is {root}, a folder with other files in it; choose an empty or a new one")

@@ -3,7 +3,6 @@
 from rich.markup import escape
 from rich.table import Table
 
-from scaling.planning import process_count
 from scaling.records import Compiled
 from scaling.studies.examined import Cell, Examined, gigabytes
 from scaling.studies.progress import duration
@@ -50,7 +49,7 @@ def notes(found: Examined) -> list[str]:
             else f"expected: at engine.target.flops_per_second {known:g} a device"
         )  # fmt: skip
     if found.expected_seconds is not None:
-        lines.append(f"together about {duration(found.expected_seconds)} on {process_count(study.engine)} process(es)")
+        lines.append(f"together about {duration(found.expected_seconds)} on {found.processes} process(es)")
     if first.where == "here" and study.engine.compilation_cache is None:
         lines.append("engine.compilation_cache is null: the jobs will compile their programs again")
     return lines
@@ -62,7 +61,7 @@ def said(found: Examined) -> str:
     compiled = [(cell, cell.report) for cell in found.cells if isinstance(cell.report, Compiled)]
     if not compiled:
         return count
-    cell, report = max(compiled, key=lambda one: one[1].memory_bytes / one[0].limit_bytes)
+    cell, report = max(compiled, key=lambda one: one[1].memory_bytes / max(1, one[0].limit_bytes))
     again = "" if report.cached else "; without engine.compilation_cache the jobs compile them again"
     size, limit = gigabytes(report.memory_bytes), gigabytes(cell.limit_bytes)
     return f"{count}; {cell.name} takes most, {size} of {limit}{again}"
@@ -71,7 +70,7 @@ def said(found: Examined) -> str:
 def _limit(found: Examined, first: Compiled) -> str:
     if first.limit_bytes is not None:
         return ""
-    return f", the limit what is free here over {process_count(found.study.engine)} process(es)"
+    return f", the limit what is free here over {found.processes} process(es)"
 
 
 def _row(cell: Cell) -> tuple[str, ...]:

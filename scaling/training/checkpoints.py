@@ -9,6 +9,7 @@ Orbax writes behind the training, under a temporary name, and renames when all i
 number is whole. It does not notice a byte that changed there; the checksums do.
 """
 
+import errno
 import logging
 import shutil
 from collections.abc import Callable, Mapping
@@ -19,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
-from scaling.training.distributed import barrier, is_first
+from scaling.training.distributed import barrier, is_first, peer_is_gone
 from scaling.training.state import TrainState
 
 LOG = logging.getLogger(__name__)
@@ -28,6 +29,8 @@ SCHEMA = 1
 """Version of what a checkpoint holds."""
 DAMAGE = (ValueError, OSError, KeyError, TypeError, AttributeError, jax.errors.JaxRuntimeError)
 """What reading damaged files raises."""
+PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EACCES, errno.ESTALE, errno.EINTR}
+"""Of the machine at this moment, not of the files."""
 
 
 class CheckpointError(RuntimeError):
@@ -107,6 +110,8 @@ class Checkpoints:
             try:
                 arrays = self._read(path)
             except DAMAGE as error:
+                if not _is_damage(error):
+                    raise
                 LOG.warning("%s is damaged (%s); going back to the checkpoint before it", path, _first_line(error))
                 if is_first():
                     _set_aside(path)
@@ -223,6 +228,13 @@ def _remove(path: Path) -> None:
     doomed = path.with_name(f"{path.name}.removed")
     path.rename(doomed)
     shutil.rmtree(doomed, ignore_errors=True)
+
+
+def _is_damage(error: Exception) -> bool:
+    """Not so where memory or open files are short, or another process is gone: the checkpoint is as good as before."""
+    if isinstance(error, jax.errors.JaxRuntimeError):
+        return "RESOURCE_EXHAUSTED" not in str(error) and not peer_is_gone(error)
+    return not (isinstance(error, OSError) and error.errno in PASSING)
 
 
 def _set_aside(path: Path) -> None:

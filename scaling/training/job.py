@@ -132,7 +132,7 @@ def _task(
 
     def commit(horizon: Horizon, state: TrainState) -> None:
         score = evaluate(compiled, compiled.evaluated(state), held_out, trajectory.metrics)
-        tail = float(state.tail_loss) / horizon.tail_steps
+        tail = float(state.tail_loss) / (horizon.steps - trajectory.tail_start(horizon))
         row = observe(trajectory, horizon, tokens, score, tail)
         if is_first():
             commit_horizon(directory, trajectory, horizon, row)

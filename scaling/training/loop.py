@@ -116,7 +116,7 @@ def train(task: Task, lane: Lane) -> Steps:
             record = {"branch": diverged.branch, "step": diverged.step, "loss": repr(diverged.loss)}
             if is_first():
                 task.directory.commit_diverged(pretty_json(record))
-        except Interrupted:
+        except (Interrupted, GeneratorExit):  # what is being written is on disk before the lock is given back
             checkpoints.close()
             raise
     checkpoints.close()
@@ -144,7 +144,8 @@ class _Run:
         """Drop the checkpoints that a committed horizon no longer needs."""
         self.checkpoints.drop(horizon.name)
         if self.task.settings.keep_forks == "last":
-            self.checkpoints.keep(TRUNK, {horizon.fork_step})
+            done = [one.fork_step for one in self.task.trajectory.horizons if self.task.directory.horizon(one).exists()]
+            self.checkpoints.keep(TRUNK, {max(done, default=horizon.fork_step)})
 
     def advance(
         self, branch: str, state: TrainState, until: int, horizon: Horizon
@@ -244,5 +245,5 @@ def hyper_parameters(trajectory: Trajectory, horizon: Horizon, trunk: bool) -> H
             gradient_clip=recipe.gradient_clip,
         ),
         scales=multipliers(trajectory.model),
-        tail_start=float(horizon.steps - horizon.tail_steps) if measured else NEVER,
+        tail_start=float(trajectory.tail_start(horizon)) if measured else NEVER,
     )

@@ -79,7 +79,7 @@ def steps_per_second(together: Population, like: Trajectory, steps: int, count: 
             state, losses, _ = together.train(
                 state,
                 tokens,
-                steps,
+                np.int32(steps),
                 np.full(count, steps, np.int32),
                 hyper,
                 np.full(count, np.inf, np.float32),

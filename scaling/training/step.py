@@ -40,9 +40,9 @@ class Program:
     initialise: Callable[..., TrainState]
     """(seed, beta1 = 0.9) -> state, under the model's own multipliers; only schedule-free keeps beta1 in it."""
     train: Callable[..., tuple[TrainState, jax.Array]]
-    """(state, uint16[K, B, T + 1], count <= K, Hyper) -> (state, float32[K] losses); the state is donated."""
+    """(state, int32[K, B, T + 1], count <= K, Hyper) -> (state, float32[K] losses); the state is donated."""
     losses: Callable[[Params, jax.Array], jax.Array]
-    """(params, uint16[B, T + 1]) -> float32[B, T] losses of each target."""
+    """(params, int32[B, T + 1]) -> float32[B, T] losses of each target."""
     evaluated: Callable[[TrainState], Params]
     """The parameters that a state's loss is measured at."""
     fork: Callable[[TrainState], TrainState]

@@ -29,6 +29,8 @@ def devices_for(target: TargetConfig, mesh: MeshConfig) -> tuple[Mesh | None, Wh
     jax.config.update("jax_platforms", "cpu")
     if target.topology is not None and find_spec("libtpu") is not None:
         return make_mesh(mesh, _slice(target.topology, wanted)), "topology"
+    if target.topology is not None:
+        _refuse_other_number(wanted, math.prod(map(int, target.topology.partition(":")[2].split("x"))), target.topology)
     jax.config.update("jax_num_cpu_devices", wanted)
     return (make_mesh(mesh) if wanted > 1 else None), "simulated"
 
@@ -67,9 +69,13 @@ def _slice(topology: str, wanted: int) -> list[Any]:
         raise StudyError(
             f"engine.target.topology is {topology}, which libtpu does not know ({reason}); write one as v5e:2x4"
         ) from error
-    if wanted not in (1, len(devices)):
-        raise StudyError(
-            f"engine.mesh is for {wanted} devices, but engine.target.topology {topology} has {len(devices)}; "
-            f"make the product of its axes {len(devices)}, or choose another slice"
-        )
+    _refuse_other_number(wanted, len(devices), topology)
     return list(devices)[:wanted]
+
+
+def _refuse_other_number(wanted: int, there: int, topology: str) -> None:
+    if wanted not in (1, there):
+        raise StudyError(
+            f"engine.mesh is for {wanted} devices, but engine.target.topology {topology} has {there}; "
+            f"make the product of its axes {there}, or choose another slice"
+        )

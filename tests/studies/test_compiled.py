@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from scaling.config import StudyError, load_study
+from scaling.config import Own, StudyError, load_study
 from scaling.data import prepare
 from scaling.planning import plan
 from scaling.records import Compiled, JobSettings, Refused, RunDirectory, Trajectory
@@ -107,10 +107,13 @@ def test_a_program_is_known_by_what_changes_it(planned: Callable[..., Any], tmp_
     others = [
         key(sequences=8),
         key(optimizer="lion"),
+        key(schedule=Own(name="mine:rate", source="0" * 64)),
+        key(schedule=Own(name="mine:rate", source="1" * 64)),
         key(settings.model_copy(update={"steps_per_dispatch": 3})),
         key(settings.model_copy(update={"compilation_cache": None})),
     ]
-    assert len({key(), *others}) == 5
+    assert len({key(), *others}) == 7
+    assert key() == key(schedule="constant"), "its formula is a number of the program"
 
 
 def test_run_refuses_what_cannot_fit_before_anything_is_spent(tiny: Tiny, scaling: Scaling, tmp_path: Path) -> None:
@@ -168,5 +171,7 @@ def test_a_mesh_for_other_devices_is_refused_with_what_is_here(tiny: Tiny, scali
     answer = scaling("run", tiny(), "--out", tmp_path / "run", "--engine.mesh.data", 64)
     assert answer.returncode == 2
     assert "engine.mesh is population 1 x data 64" in answer.stderr
-    assert "it alone, again: " in answer.stderr
+    assert "it alone" not in answer.stderr
     assert not (tmp_path / "run" / "trajectories").exists()
+    again = scaling("run", tiny(training={"weight_decay": 0.2}), "--out", tmp_path / "run", "--engine.mesh.data", 64)
+    assert "engine.mesh is population 1 x data 64" in again.stderr, "nothing was trained: the study may be mended"

@@ -1,5 +1,6 @@
 """Checkpoints: bits come back, another structure is refused, damage falls back, leftovers go."""
 
+import errno
 import logging
 import shutil
 from pathlib import Path
@@ -62,6 +63,24 @@ def test_a_checkpoint_of_something_else_is_refused_by_name(tmp_path: Path, name:
     saved(tmp_path, 3)
     with pytest.raises(CheckpointError, match=rf"trunk/3 belongs to another {name}: \S+ there and other here"):
         Checkpoints(tmp_path, state_at(0), ABOUT | {name: "other"}).restore("trunk", at_most=3)
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EMFILE, "too many open files"), jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: no memory")]
+)
+def test_what_the_machine_lacks_at_the_moment_damages_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    saved(tmp_path, 3)
+
+    def fails(arrays: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr("scaling.training.checkpoints._sums", fails)
+        with pytest.raises(type(error)):
+            Checkpoints(tmp_path, state_at(0), ABOUT).restore("trunk", at_most=9)
+    assert Checkpoints(tmp_path, state_at(0), ABOUT).restore("trunk", at_most=9) is not None
 
 
 def test_one_that_was_made_elsewhere_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

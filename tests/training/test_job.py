@@ -100,6 +100,22 @@ def test_a_budget_added_in_between_is_trained_from_an_earlier_state(job_of: Make
     after = files(directory_of(job, all_three))
     assert len(after) == 3
     assert {name: after[name] for name in before} == before
+    checkpoints = Checkpoints(directory_of(job, outer).checkpoints, program(MODEL).initialise(0), about(outer))
+    assert checkpoints.steps("trunk") == [50], "the last fork stays, for budgets that come later"
+
+
+def test_the_training_loss_of_a_horizon_is_that_of_its_own_steps(job_of: MakeJob, tokens: Tokens) -> None:
+    """Of 200 and 202 steps, each measured on the trunk, the second one's last 4 steps reach behind the first."""
+    near = (horizon(200, decay_steps=0), horizon(202, decay_steps=0))
+    both = trajectory_of(tokens, 200).model_copy(update={"horizons": near})
+    assert [both.tail_start(one) for one in near] == [196, 200]
+    job = job_of(both, steps_per_dispatch=1)
+    jobs.run(job)
+    lines = [json.loads(line) for line in directory_of(job, both).metrics.read_text().splitlines()]
+    by_step = {line["step"]: line["loss"] for line in lines}
+    first, second = (row.train_loss for row in directory_of(job, both).observations())
+    assert first == pytest.approx(np.mean([by_step[step] for step in range(197, 201)]), abs=1e-5)
+    assert second == pytest.approx(np.mean([by_step[201], by_step[202]]), abs=1e-5)
 
 
 @pytest.mark.parametrize("settings", [{"steps_per_dispatch": 5}, {"checkpoint_seconds": 1e-6}, {"keep_forks": "all"}])

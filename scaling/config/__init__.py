@@ -17,10 +17,12 @@ from scaling.config.study import (
     Study,
     SweepConfig,
 )
+from scaling.config.synthetic import SYNTHETIC, SyntheticConfig
 from scaling.config.target import TargetConfig
 from scaling.config.training import TrainingConfig
 
 __all__ = [
+    "SYNTHETIC",
     "AccountingConfig",
     "CheckConfig",
     "CheckpointConfig",
@@ -40,6 +42,7 @@ __all__ = [
     "Study",
     "StudyError",
     "SweepConfig",
+    "SyntheticConfig",
     "TargetConfig",
     "TrainingConfig",
     "changed",

@@ -8,6 +8,7 @@ from scaling.config.engine import EngineConfig
 from scaling.config.model import nearest_multiples
 from scaling.config.own import Own, OwnPart, text_or_own
 from scaling.config.part import Part
+from scaling.config.synthetic import SYNTHETIC, SyntheticConfig
 from scaling.config.training import TrainingConfig
 
 
@@ -15,8 +16,10 @@ class DataConfig(Part):
     """The text, and what of it is held out."""
 
     corpus: Annotated[str | Own, BeforeValidator(text_or_own, json_schema_input_type=str)] = "stdlib"
-    """`stdlib` (the source files of the running Python's standard library), a file, a folder or a glob; or your own
-    function that yields documents, as module:attribute."""
+    """`stdlib` (the source files of the running Python's standard library), a file, a folder or a glob; `zipf_markov`
+    or `grammar` (made text of known entropy); or your own function that yields documents, as module:attribute."""
+    synthetic: SyntheticConfig = SyntheticConfig()
+    """For zipf_markov and grammar: the source, and how much text it makes."""
     text_field: str | None = None
     """For JSON lines: the field that holds a document's text."""
     tokenizer: Literal["bytes"] = "bytes"
@@ -25,6 +28,17 @@ class DataConfig(Part):
     """Tokens held out at least; whole documents, never in training."""
     bad_encoding: Literal["refuse", "skip"] = "refuse"
     """What to do with a file that is not UTF-8."""
+
+    @model_validator(mode="after")
+    def _synthetic_is_used(self) -> "DataConfig":
+        if self.synthetic != SyntheticConfig() and self.corpus not in SYNTHETIC:
+            raise ValueError(
+                f"synthetic is set, but corpus is {self.corpus!r}; it describes {' and '.join(SYNTHETIC)}: "
+                "use one of them, or leave synthetic out"
+            )
+        if self.text_field is not None and self.corpus in SYNTHETIC:
+            raise ValueError(f"text_field is {self.text_field!r}, but corpus {self.corpus!r} is made; leave it out")
+        return self
 
 
 class FamilyConfig(Part):

@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from scaling.data.corpora import Corpus, Document, read_corpus
     from scaling.data.held_out import EvaluationBatches, HeldOut, Scored
     from scaling.data.pipeline import TrainingBatches
+    from scaling.data.synthetic import Source, source_loss, source_of
     from scaling.data.tokenized import Summary, Tokens, epochs, load, prepare, save
     from scaling.data.tokenizers import ByteTokenizer, Tokenizer, tokenizer_for
 
@@ -17,6 +18,7 @@ __all__ = [
     "EvaluationBatches",
     "HeldOut",
     "Scored",
+    "Source",
     "Summary",
     "Tokenizer",
     "Tokens",
@@ -26,12 +28,15 @@ __all__ = [
     "prepare",
     "read_corpus",
     "save",
+    "source_loss",
+    "source_of",
     "tokenizer_for",
 ]
 _HOMES = {
     "corpora": ("Corpus", "Document", "read_corpus"),
     "held_out": ("EvaluationBatches", "HeldOut", "Scored"),
     "pipeline": ("TrainingBatches",),
+    "synthetic": ("Source", "source_loss", "source_of"),
     "tokenized": ("Summary", "Tokens", "epochs", "load", "prepare", "save"),
     "tokenizers": ("ByteTokenizer", "Tokenizer", "tokenizer_for"),
 }

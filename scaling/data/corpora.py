@@ -13,9 +13,10 @@ import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
-from scaling.config import DataConfig, Own, StudyError
+from scaling.config import SYNTHETIC, DataConfig, Own, StudyError
 from scaling.data.json_lines import is_json_lines, read_json_lines
 from scaling.data.own_corpus import own_documents
+from scaling.data.synthetic import synthetic_documents
 
 STDLIB_FOLDERS_LEFT_OUT = frozenset(
     {"encodings", "test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__", "lib-dynload"}
@@ -61,6 +62,10 @@ def read_corpus(config: DataConfig) -> Corpus:
     """
     if isinstance(config.corpus, Own):
         return _own(config, config.corpus)
+    if config.corpus in SYNTHETIC:
+        # every draw is kept, equal ones too: without them the text would not be the source's
+        drawn = enumerate(synthetic_documents(config.corpus, config.synthetic))
+        return Corpus(tuple(Document(f"{config.corpus}:{number}", text) for number, text in drawn), 0, 0, ())
     root, paths = _files(config.corpus)
     if config.text_field is not None and not any(is_json_lines(path) for path in paths):
         raise StudyError(
@@ -168,8 +173,9 @@ def _nearest(path: Path, corpus: str) -> str:
         missing = missing.parent
     names = sorted(entry.name for entry in missing.parent.iterdir()) if missing.parent.is_dir() else []
     close = difflib.get_close_matches(missing.name, names, n=1, cutoff=0.5)
-    if not close and difflib.get_close_matches(corpus, ["stdlib"], n=1, cutoff=0.5):
-        return "; did you mean 'stdlib'?"
+    built_in = difflib.get_close_matches(corpus, ["stdlib", *SYNTHETIC], n=1, cutoff=0.5)
+    if not close and built_in:
+        return f"; did you mean {built_in[0]!r}?"
     if close:
         return f"; did you mean {str(missing.parent / close[0])!r}?"
     return "; give a file, a folder, a glob, or 'stdlib'"

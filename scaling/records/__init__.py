@@ -14,6 +14,7 @@ from scaling.records.atomic import (
 from scaling.records.batches import BatchSizes, BatchStage, ramp
 from scaling.records.compiled import Compiled, CompileRequest, ProgramRequest, Refused, Where
 from scaling.records.directories import RunDirectory, TrajectoryDirectory
+from scaling.records.known import KnownEntropy
 from scaling.records.provenance import provenance
 from scaling.records.schema import (
     SCHEMA,
@@ -37,6 +38,7 @@ __all__ = [
     "Horizon",
     "Job",
     "JobSettings",
+    "KnownEntropy",
     "Observation",
     "ProgramRequest",
     "Recipe",

@@ -11,6 +11,7 @@ A run directory holds
     compiled/                           what each program takes, found before it was run
     observations.csv, laws/, report/    indices of the above: they can be rebuilt
     counts.json                         the same, of models with a part of the user's own
+    known_entropy.json                  the entropy of synthetic text, found before training
 """
 
 import json
@@ -43,6 +44,10 @@ class RunDirectory:
     @property
     def counts(self) -> Path:
         return self.root / "counts.json"
+
+    @property
+    def known_entropy(self) -> Path:
+        return self.root / "known_entropy.json"
 
     @property
     def jobs(self) -> Path:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scaling.laws import Allocation, LawFit
-from scaling.records import Observation
+from scaling.records import KnownEntropy, Observation
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class Contents:
       trust: how far to trust the answers.
       remarks: what was left out, and why.
       check: record of the check (`prediction`, `measured`, ...), or None.
+      known: the entropy of the text's source, or None where nobody knows it.
       provenance: versions and commit.
     """
 
@@ -64,6 +65,7 @@ class Contents:
     remarks: tuple[str, ...]
     check: Mapping[str, Any] | None
     provenance: Mapping[str, Any]
+    known: KnownEntropy | None = None
 
     @property
     def law(self) -> LawFit:

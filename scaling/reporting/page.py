@@ -7,7 +7,7 @@ from string import Template
 
 from scaling.laws import Diagnostic, LawFit, count, number
 from scaling.records import replace
-from scaling.reporting import interactive
+from scaling.reporting import entropy, interactive
 from scaling.reporting.charts import Chart, charts
 from scaling.reporting.contents import Contents
 from scaling.reporting.figures import write_figures
@@ -41,6 +41,7 @@ def html_page(contents: Contents, drawn: Sequence[Chart], key: str) -> str:
         answers=_answers(contents),
         trust=html.escape(contents.trust),
         check=_check(contents),
+        known=_known(contents),
         charts="\n".join(_section(by_key[name]) for name in results if name in by_key),
         laws="\n".join(_law(name, law) for name, law in contents.laws.items()),
         remarks=_list(contents.remarks),
@@ -113,6 +114,14 @@ def _check(contents: Contents) -> str:
         f"{interval['level']:.0%} interval."
     )
     return f"<p>{intro}</p>" + _table(("who", "said", "error"), rows)
+
+
+def _known(contents: Contents) -> str:
+    if contents.known is None:
+        return ""
+    table = _table(("", "nats a token", "E against it"), entropy.rows(contents.known, contents.law))
+    said = html.escape(entropy.verdict(contents.known, contents.law))
+    return f"<h2>E against the known entropy of {html.escape(contents.known.source)}</h2>{table}<p>{said}</p>"
 
 
 def _section(chart: Chart) -> str:

@@ -12,7 +12,7 @@ from scaling.config import dump_study, load_study
 from scaling.laws import load
 from scaling.records import RecordError, RunDirectory, TrajectoryDirectory, content_hash, provenance, read_json
 from scaling.reporting import PAGE, Answer, Contents, LossCurve, made_from, write_report
-from scaling.studies import show
+from scaling.studies import known, show
 from scaling.studies.answers import MAIN
 from scaling.studies.status import check_result, observations, read
 
@@ -62,6 +62,7 @@ def _contents(directory: RunDirectory) -> Contents:
         trust=show.trust(study, laws[MAIN], fitted),
         remarks=tuple(diverged),
         check=check,
+        known=known.read(directory),
         provenance=provenance(),
     )
 
@@ -70,6 +71,7 @@ def _key(directory: RunDirectory) -> str:
     """Hash of every record that the report shows, and of the versions that draw it."""
     files = [directory.study, *sorted(directory.laws.glob("*.json")), *sorted(directory.check.glob("*/result.json"))]
     files += sorted(directory.trajectories.glob("*/horizon-*.json"))
+    files += [directory.known_entropy] if directory.known_entropy.is_file() else []
     files += sorted(directory.trajectories.glob("*/diverged.json"))
     return content_hash([[str(path.relative_to(directory.root)), path.read_text()] for path in files] + [provenance()])
 

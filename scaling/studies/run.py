@@ -11,7 +11,7 @@ from scaling.engines import EXIT_DISK_FULL, JobResult
 from scaling.laws import LawFit
 from scaling.planning import Plan, left_in, plan, plan_checkpoint_bytes
 from scaling.records import Observation, RunDirectory, Trajectory, exclusive, replace
-from scaling.studies import check, compiled, own_parts, preflight, report, show, show_compiled
+from scaling.studies import check, compiled, known, own_parts, preflight, report, show, show_compiled
 from scaling.studies.answers import MAIN, fit_all, write_observations
 from scaling.studies.examined import Examined
 from scaling.studies.status import observations
@@ -40,6 +40,7 @@ def run(study: Study, root: Path) -> int:
     with exclusive(directory.lock, wait=False, holder="scaling run"):
         save(tokens, directory.data)
         replace(directory.study, dump_study(study).encode())
+        known.keep(study, tokens, directory)
         own_parts.keep(count, directory)
         show.start(planned, tokens, root)
         _refuse_what_cannot_fit(study, directory, planned)
@@ -62,6 +63,7 @@ def _conclude(study: Study, directory: RunDirectory, planned: Sequence[Trajector
         show.warn(line)
     show.laws(laws)
     show.answers(study, laws[MAIN], fitted)
+    show.entropy(known.read(directory), laws[MAIN])
     code = _check(study, directory, planned, laws[MAIN], fitted, count) if study.check.enabled else DONE
     rows, _ = observations(directory)
     write_observations(directory, rows)

@@ -13,7 +13,8 @@ from scaling.config import Study
 from scaling.data import Tokens
 from scaling.laws import Allocation, LawFit, count, number
 from scaling.planning import Plan, plan_checkpoint_bytes
-from scaling.records import Observation, RunDirectory
+from scaling.records import KnownEntropy, Observation, RunDirectory
+from scaling.reporting import entropy as entropies
 from scaling.studies.check import Check
 from scaling.studies.progress import duration
 from scaling.studies.progress import table as trajectories_table
@@ -138,6 +139,22 @@ def answers(study: Study, law: LawFit, rows: Sequence[Observation]) -> None:
     if moved is not None:
         out.print(f"At {told[-1][0]:g}x, {moved.text()}: what rests on {moved.parameter}, at the ends of its interval.")
     out.print(trust(study, law, rows))
+
+
+def entropy(known: KnownEntropy | None, law: LawFit) -> None:
+    """The fitted E against the truth, where the text's source is known."""
+    if known is None:
+        return
+    out = console()
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    drawn.add_column("")
+    for name in ("nats a token", "E against it"):
+        drawn.add_column(name, justify="right")
+    for row in entropies.rows(known, law):
+        drawn.add_row(*(escape(cell) for cell in row))
+    out.print(f"\n[bold]known entropy[/] ({escape(known.source)})")
+    out.print(drawn)
+    out.print(entropies.verdict(known, law))
 
 
 def answered(study: Study, law: LawFit, rows: Sequence[Observation]) -> list[tuple[float, Allocation, int]]:

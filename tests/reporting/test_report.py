@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from scaling import laws
-from scaling.records import Observation
+from scaling.records import KnownEntropy, Observation
 from scaling.reporting import Answer, Contents, LossCurve, made_from, write_report
 from tests.laws import planted
 
@@ -74,6 +74,22 @@ def test_the_page_says_what_the_records_say(page: Path, contents: Contents) -> N
         "1,000,000 unique tokens",
     ):  # fmt: skip
         assert words in text, words
+
+
+def test_the_page_holds_a_fitted_e_against_a_known_entropy(page: Path, contents: Contents, tmp_path: Path) -> None:
+    assert "known entropy" not in page.read_text()
+    fitted, interval = contents.law.params["E"], contents.law.intervals["E"]
+    for loss, inside in ((fitted, "lies inside"), (interval.high + 0.01, "lies OUTSIDE")):
+        known = KnownEntropy(
+            source="grammar", rate=fitted / 1.25, sequence_length=64, loss=loss, loss_se=0.004, fingerprint="ab"
+        )
+        write_report(replace(contents, known=known), tmp_path, "known")
+        text = (tmp_path / "index.html").read_text()
+        for words in (
+            "known entropy of grammar", f"{fitted / 1.25:.4f} (exact)", "+25.00%", "windows of 64", f"{loss:.4f}",
+            f"{fitted:.4f} [{laws.number(interval.low)}, {laws.number(interval.high)}]", inside,
+        ):  # fmt: skip
+            assert words in text, words
 
 
 def test_every_chart_lies_beside_it_as_svg_and_png(page: Path) -> None:

@@ -87,7 +87,7 @@ class Grammar:
                 np.add.at(calls[one], list(rule.calls), rule.probability)
         start = np.zeros(len(self.rules))
         start[-1] = 1
-        return np.linalg.solve(np.eye(len(calls)) - calls.T, start)
+        return np.asarray(np.linalg.solve(np.eye(len(calls)) - calls.T, start), dtype=np.float64)
 
     @property
     def entropy_rate(self) -> float:

@@ -36,6 +36,16 @@ def tokens(tmp_path: Path) -> Tokens:
     return prepare(write_documents(tmp_path / "text", 100), seed=0)
 
 
+def test_a_single_held_out_document_is_refused(tmp_path: Path) -> None:
+    """It would have no standard error, which would come to light only when the first horizon is measured."""
+    for number in range(4):
+        (tmp_path / f"{number}.txt").write_text(f"{number}" * 400)
+    with pytest.raises(StudyError, match="validation_tokens is 300, which holds out a single document.* at least 402,"):
+        prepare(DataConfig(corpus=str(tmp_path), validation_tokens=300), seed=0)
+    two = prepare(DataConfig(corpus=str(tmp_path), validation_tokens=402), seed=0)
+    assert two.summary.validation_documents == 2
+
+
 def test_the_streams_hold_every_document_once_and_none_in_both(tmp_path: Path) -> None:
     config = write_documents(tmp_path, 100)
     tokens = prepare(config, seed=0)

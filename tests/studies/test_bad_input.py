@@ -47,8 +47,9 @@ def test_wrong_text(tiny: Tiny, scaling: Scaling, tmp_path: Path) -> None:
     refused(scaling("plan", tiny(data={"corpus": str(empty)})), "data.corpus is .*empty")
     folder = tmp_path / "latin"
     folder.mkdir()
-    (folder / "good.txt").write_text("plain words " * 4000)
-    (folder / "other.txt").write_text("more plain words " * 3000)
+    (folder / "long.txt").write_text("plain words " * 4000)
+    for number in range(40):
+        (folder / f"good-{number}.txt").write_text(f"plain words, part {number} " * 20)
     (folder / "bad.txt").write_bytes(b"caf\xe9 " * 100)
     refused(scaling("plan", tiny(data={"corpus": str(folder)})), r"bad\.txt")
     answer = scaling("plan", tiny(data={"corpus": str(folder), "bad_encoding": "skip"}))
@@ -59,6 +60,7 @@ def test_an_output_folder_of_another_study(tiny: Tiny, scaling: Scaling, tmp_pat
     out = tmp_path / "out"
     out.mkdir()
     (out / "study.yaml").write_text(tiny(training={"learning_rate": 0.5}).read_text())
+    (out / "trajectories").mkdir()
     refused(
         scaling("run", tiny(), "--out", out),
         "belongs to a different study: training.learning_rate is 0.5 there and 0.01 here",

@@ -40,7 +40,7 @@ def test_a_single_held_out_document_is_refused(tmp_path: Path) -> None:
     """It would have no standard error, which would come to light only when the first horizon is measured."""
     for number in range(4):
         (tmp_path / f"{number}.txt").write_text(f"{number}" * 400)
-    with pytest.raises(StudyError, match=r"validation_tokens is 300, which holds out a single document.* at least 402,"):
+    with pytest.raises(StudyError, match=r"validation_tokens is 300, which holds out a single document.*least 402,"):
         prepare(DataConfig(corpus=str(tmp_path), validation_tokens=300), seed=0)
     two = prepare(DataConfig(corpus=str(tmp_path), validation_tokens=402), seed=0)
     assert two.summary.validation_documents == 2

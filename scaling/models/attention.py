@@ -4,11 +4,11 @@ Dimensions: B sequences, T queries, S keys, W width, H query heads, J kv heads, 
 """
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 
 from scaling.config import ModelConfig
-from scaling.models.layers import RMSNorm, rotate
+from scaling.models.causal import causal_attention, pair_scores
+from scaling.models.layers import RMSNorm, linear, rotate
 from scaling.models.parameterization import Declaration, declare
 from scaling.models.sharding import mark
 
@@ -36,26 +36,24 @@ class Attention(nnx.Module):
         self.rotary = config.positions == "rotary"
 
     def __call__(self, x_BTW: jax.Array, multiplier: jax.Array | float = 1.0) -> jax.Array:
-        batch, tokens, _ = x_BTW.shape
-        v_BJSK = self._split(x_BTW @ self.value[...])
-        causal_TS = jnp.tril(jnp.ones((tokens, tokens), bool))
-        scores_BJGTS = jnp.where(causal_TS, self.scores(x_BTW, multiplier), -jnp.inf)
-        weights_BJGTS = jax.nn.softmax(scores_BJGTS, axis=-1)
-        mixed_BJGTK = jnp.einsum("BJGTS,BJSK->BJGTK", weights_BJGTS, v_BJSK)
-        mixed_BHTK = mixed_BJGTK.reshape(batch, -1, tokens, self.head_width)
-        return mixed_BHTK.transpose(0, 2, 1, 3).reshape(batch, tokens, -1) @ self.out[...]
+        q_BHTK, k_BJSK = self._queries_and_keys(x_BTW, multiplier)
+        mixed_BHTK = causal_attention(q_BHTK, k_BJSK, self._split(linear(x_BTW, self.value[...])))
+        batch, _, tokens, _ = mixed_BHTK.shape
+        return linear(mixed_BHTK.transpose(0, 2, 1, 3).reshape(batch, tokens, -1), self.out[...])
 
     def scores(self, x_BTW: jax.Array, multiplier: jax.Array | float) -> jax.Array:
-        """multiplier q k^T / sqrt(K) of every pair of tokens: float32[B, J, G, T, S]."""
-        batch, tokens, _ = x_BTW.shape
-        q_BHTK = self._split(x_BTW @ self.query[...])
-        k_BJSK = self._split(x_BTW @ self.key[...])
+        """multiplier q k^T / sqrt(K) of every pair of tokens: [B, J, G, T, S]."""
+        return pair_scores(*self._queries_and_keys(x_BTW, multiplier))
+
+    def _queries_and_keys(self, x_BTW: jax.Array, multiplier: jax.Array | float) -> tuple[jax.Array, jax.Array]:
+        """[B, H, T, K] and [B, J, S, K]: normed and turned, the queries times multiplier / sqrt(K)."""
+        q_BHTK = self._split(linear(x_BTW, self.query[...]))
+        k_BJSK = self._split(linear(x_BTW, self.key[...]))
         if self.query_norm is not None and self.key_norm is not None:
             q_BHTK, k_BJSK = self.query_norm(q_BHTK), self.key_norm(k_BJSK)
         if self.rotary:
             q_BHTK, k_BJSK = rotate(q_BHTK), rotate(k_BJSK)
-        q_BJGTK = q_BHTK.reshape(batch, self.kv_heads, -1, tokens, self.head_width)
-        return jnp.einsum("BJGTK,BJSK->BJGTS", q_BJGTK * (multiplier * self.head_width**-0.5), k_BJSK)
+        return q_BHTK * (multiplier * self.head_width**-0.5), k_BJSK
 
     def _split(self, x_BTX: jax.Array) -> jax.Array:
         batch, tokens, _ = x_BTX.shape

@@ -24,8 +24,18 @@ class RMSNorm(nnx.Module):
         self.gain = declare(rngs.params, (size,), Declaration(role, 1, size, (axis,)))
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        scale = jax.lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + NORM_EPSILON)
-        return x * scale * self.gain[...]
+        exact = x.astype(jnp.float32)
+        scale = jax.lax.rsqrt(jnp.mean(jnp.square(exact), axis=-1, keepdims=True) + NORM_EPSILON)
+        return (exact * scale * self.gain[...]).astype(x.dtype)
+
+
+def linear(x: jax.Array, matrix: jax.Array) -> jax.Array:
+    """x[..., in] matrix[in, out] as one product of two matrices.
+
+    Its gradient by the matrix is then one too; with more dimensions XLA copies transposed operands on a CPU, and computes
+    what is fused into them twice.
+    """
+    return (x.reshape(-1, x.shape[-1]) @ matrix).reshape(*x.shape[:-1], matrix.shape[-1])
 
 
 def rotate(x_BHTK: jax.Array) -> jax.Array:
@@ -61,7 +71,9 @@ class FeedForward(nnx.Module):
         self.activation = activations[config.feed_forward]
 
     def __call__(self, x_BTW: jax.Array) -> jax.Array:
-        up_BTF = mark(x_BTW @ self.up[...], "batch", None, "ffn")
+        hidden_BTF = mark(linear(x_BTW, self.up[...]), "batch", None, "ffn")
         if self.gate is None:
-            return self.activation(up_BTF) @ self.down[...]
-        return (self.activation(x_BTW @ self.gate[...]) * up_BTF) @ self.down[...]
+            hidden_BTF = self.activation(hidden_BTF)
+        else:
+            hidden_BTF = self.activation(linear(x_BTW, self.gate[...])) * hidden_BTF
+        return linear(hidden_BTF, self.down[...])

@@ -11,7 +11,7 @@ from flax import nnx
 
 from scaling.config import ModelConfig, loaded
 from scaling.models.attention import Attention
-from scaling.models.layers import FeedForward, RMSNorm
+from scaling.models.layers import FeedForward, RMSNorm, linear
 from scaling.models.parameterization import Declaration, Forward, declare, multipliers
 from scaling.models.sharding import mark
 
@@ -90,7 +90,7 @@ class Transformer(nnx.Module):
             for block in self.blocks:
                 x_BTW = block(x_BTW, forward)
         head_WV = table_VW.T if self.head is None else self.head[...]
-        return mark(forward.output * (self.norm(x_BTW) @ head_WV), "batch", None, "vocabulary")
+        return mark(forward.output * linear(self.norm(x_BTW), head_WV), "batch", None, "vocabulary")
 
 
 def next_token_losses(model: Model, tokens_BT: jax.Array, forward: Forward | None = None) -> jax.Array:

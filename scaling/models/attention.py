@@ -8,7 +8,7 @@ from flax import nnx
 
 from scaling.config import ModelConfig
 from scaling.models.causal import causal_attention, pair_scores
-from scaling.models.layers import RMSNorm, linear, rotate
+from scaling.models.layers import RMSNorm, linear, linears, rotate
 from scaling.models.parameterization import Declaration, declare
 from scaling.models.sharding import mark
 
@@ -36,24 +36,24 @@ class Attention(nnx.Module):
         self.rotary = config.positions == "rotary"
 
     def __call__(self, x_BTW: jax.Array, multiplier: jax.Array | float = 1.0) -> jax.Array:
-        q_BHTK, k_BJSK = self._queries_and_keys(x_BTW, multiplier)
-        mixed_BHTK = causal_attention(q_BHTK, k_BJSK, self._split(linear(x_BTW, self.value[...])))
+        mixed_BHTK = causal_attention(*self._projected(x_BTW, multiplier))
         batch, _, tokens, _ = mixed_BHTK.shape
         return linear(mixed_BHTK.transpose(0, 2, 1, 3).reshape(batch, tokens, -1), self.out[...])
 
     def scores(self, x_BTW: jax.Array, multiplier: jax.Array | float) -> jax.Array:
-        """multiplier q k^T / sqrt(K) of every pair of tokens: [B, J, G, T, S]."""
-        return pair_scores(*self._queries_and_keys(x_BTW, multiplier))
+        """multiplier q k^T / sqrt(K) of every pair of tokens: float32[B, H, T, S]."""
+        q_BHTK, k_BJSK, _ = self._projected(x_BTW, multiplier)
+        return pair_scores(q_BHTK, k_BJSK)
 
-    def _queries_and_keys(self, x_BTW: jax.Array, multiplier: jax.Array | float) -> tuple[jax.Array, jax.Array]:
-        """[B, H, T, K] and [B, J, S, K]: normed and turned, the queries times multiplier / sqrt(K)."""
-        q_BHTK = self._split(linear(x_BTW, self.query[...]))
-        k_BJSK = self._split(linear(x_BTW, self.key[...]))
+    def _projected(self, x_BTW: jax.Array, multiplier: jax.Array | float) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Queries [B, H, T, K] times multiplier / sqrt(K), keys and values [B, J, S, K]; the first two normed and turned."""
+        projected = linears(x_BTW, [self.query[...], self.key[...], self.value[...]])
+        q_BHTK, k_BJSK, v_BJSK = map(self._split, projected)
         if self.query_norm is not None and self.key_norm is not None:
             q_BHTK, k_BJSK = self.query_norm(q_BHTK), self.key_norm(k_BJSK)
         if self.rotary:
             q_BHTK, k_BJSK = rotate(q_BHTK), rotate(k_BJSK)
-        return q_BHTK * (multiplier * self.head_width**-0.5), k_BJSK
+        return q_BHTK * (multiplier * self.head_width**-0.5), k_BJSK, v_BJSK
 
     def _split(self, x_BTX: jax.Array) -> jax.Array:
         batch, tokens, _ = x_BTX.shape

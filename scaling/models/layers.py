@@ -3,7 +3,8 @@
 Dimensions: B sequences, T tokens, W width, F hidden size of the feed-forward, H heads, K size of a head.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import accumulate
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ from flax import nnx
 
 from scaling.config import ModelConfig
 from scaling.models.parameterization import Declaration, Role, declare
-from scaling.models.sharding import mark
+from scaling.models.sharding import mark, split_over_devices
 
 NORM_EPSILON = 1e-6
 ROTARY_BASE = 10_000.0
@@ -35,7 +36,35 @@ def linear(x: jax.Array, matrix: jax.Array) -> jax.Array:
     Its gradient by the matrix is then one too; with more dimensions XLA copies transposed operands on a CPU, and computes
     what is fused into them twice.
     """
-    return (x.reshape(-1, x.shape[-1]) @ matrix).reshape(*x.shape[:-1], matrix.shape[-1])
+    return _product(x.reshape(-1, x.shape[-1]), matrix).reshape(*x.shape[:-1], matrix.shape[-1])
+
+
+def linears(x: jax.Array, matrices: Sequence[jax.Array]) -> list[jax.Array]:
+    """x with each of `matrices`: as one product, unless their columns lie on several devices."""
+    if split_over_devices():
+        return [linear(x, matrix) for matrix in matrices]
+    ends = list(accumulate(matrix.shape[1] for matrix in matrices))
+    return jnp.split(linear(x, jnp.concatenate(matrices, axis=1)), ends[:-1], axis=-1)
+
+
+@jax.custom_vjp
+def _product(x: jax.Array, matrix: jax.Array) -> jax.Array:
+    return x @ matrix
+
+
+def _product_forward(x: jax.Array, matrix: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return x @ matrix, (x, matrix)
+
+
+def _product_backward(kept: tuple[jax.Array, jax.Array], by_out: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """A CPU multiplies two transposed matrices a third faster where the narrower one is on the left."""
+    x, matrix = kept
+    wide = matrix.shape[0] > matrix.shape[1]
+    by_matrix = jax.lax.optimization_barrier(by_out.T @ x).T if wide else x.T @ by_out
+    return by_out @ matrix.T, by_matrix
+
+
+_product.defvjp(_product_forward, _product_backward)
 
 
 def rotate(x_BHTK: jax.Array) -> jax.Array:
@@ -71,9 +100,11 @@ class FeedForward(nnx.Module):
         self.activation = activations[config.feed_forward]
 
     def __call__(self, x_BTW: jax.Array) -> jax.Array:
-        hidden_BTF = mark(linear(x_BTW, self.up[...]), "batch", None, "ffn")
         if self.gate is None:
-            hidden_BTF = self.activation(hidden_BTF)
-        else:
-            hidden_BTF = self.activation(linear(x_BTW, self.gate[...])) * hidden_BTF
-        return linear(hidden_BTF, self.down[...])
+            return linear(self.activation(_hidden(linear(x_BTW, self.up[...]))), self.down[...])
+        up_BTF, gate_BTF = linears(x_BTW, [self.up[...], self.gate[...]])
+        return linear(self.activation(_hidden(gate_BTF)) * _hidden(up_BTF), self.down[...])
+
+
+def _hidden(x_BTF: jax.Array) -> jax.Array:
+    return mark(x_BTF, "batch", None, "ffn")

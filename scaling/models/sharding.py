@@ -28,3 +28,8 @@ def mark(x: jax.Array, *axes: str | None) -> jax.Array:
     """`x` with the logical name of each of its dimensions; None is never split."""
     constrain = _CONSTRAIN.get()
     return x if constrain is None else constrain(x, axes)
+
+
+def split_over_devices() -> bool:
+    """Whether what is traced now is laid out over a mesh."""
+    return _CONSTRAIN.get() is not None

@@ -3,9 +3,9 @@
     pip install -e '.[bench]'
     python benchmarks/train.py [--seconds 60]
 
-Both train the same architecture (pre-norm, learned positions, GELU, tied head, no biases) with AdamW and clipped gradients in float32
-on the same random tokens. Rounds of the two take turns, so that a busy machine is so for both; the median round counts.
-Ends with 1 where the laboratory takes less than 1.2 times PyTorch's tokens a second at either size.
+Both train the same architecture (pre-norm, learned positions, GELU, tied head, no biases) with AdamW and clipped
+gradients in float32, on random tokens. Rounds of the two take turns, so that a busy machine is so for both; each one's
+median round counts. Ends with 1 where the laboratory takes less than 1.2 times PyTorch's tokens a second at either size.
 """
 
 import argparse
@@ -54,13 +54,19 @@ def main() -> int:
     given = parser.parse_args()
     torch.set_num_threads(1)
     peak = peak_flops()
-    print(f"one core; a 1024 x 1024 matrix product runs at {peak / 1e9:.0f} GFLOP/s in NumPy; torch {torch.__version__}, jax {jax.__version__}")
+    print(
+        f"one core; a 1024 x 1024 matrix product runs at {peak / 1e9:.0f} GFLOP/s in NumPy; torch {torch.__version__}, jax {jax.__version__}"
+    )
     reached = []
     for name in given.size or SIZES:
         model, sequences = SIZES[name]
         tokens = sequences * model.sequence_length
-        print(f"\n{name}: {count_params(model).total:,} parameters, {sequences} x {model.sequence_length} tokens a step")
-        speeds = side_by_side({"PyTorch": peer(model, sequences), "this": ours(model, sequences)}, tokens, given.seconds)
+        print(
+            f"\n{name}: {count_params(model).total:,} parameters, {sequences} x {model.sequence_length} tokens a step"
+        )
+        speeds = side_by_side(
+            {"PyTorch": peer(model, sequences), "this": ours(model, sequences)}, tokens, given.seconds
+        )
         flops = flops_per_token(model)
         for one, speed in speeds.items():
             counts = {"6N": flops.six_n, "causal": flops.causal, "exact": flops.exact}
@@ -120,7 +126,9 @@ def peer(model: ModelConfig, sequences: int) -> Step:
     torch.manual_seed(0)
     gpt = GPT(model.layers, model.width, model.heads, model.ffn_width, model.vocabulary, model.sequence_length)
     optimizer = torch.optim.AdamW(gpt.parameters(), lr=1e-3, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
-    batches = torch.randint(0, 256, (64, sequences, model.sequence_length + 1), generator=torch.Generator().manual_seed(0))
+    batches = torch.randint(
+        0, 256, (64, sequences, model.sequence_length + 1), generator=torch.Generator().manual_seed(0)
+    )
 
     def step(count: int) -> None:
         for index in range(count):

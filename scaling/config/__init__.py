@@ -1,5 +1,6 @@
 """The study, its parts, and how it is read."""
 
+from scaling.config.compute import ComputeConfig
 from scaling.config.engine import EngineConfig, MeshConfig
 from scaling.config.model import ModelConfig, Optimizer, Parameterization, Schedule, nearest_multiples, unused
 from scaling.config.overrides import fields, override
@@ -26,6 +27,7 @@ __all__ = [
     "AccountingConfig",
     "CheckConfig",
     "CheckpointConfig",
+    "ComputeConfig",
     "DataConfig",
     "EngineConfig",
     "EvaluationConfig",

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from scaling.config.compute import ComputeConfig
 from scaling.config.part import Part
 from scaling.config.target import TargetConfig
 
@@ -34,6 +35,8 @@ class EngineConfig(Part):
     """Folder of JAX's persistent compilation cache; null turns it off."""
     mesh: MeshConfig = MeshConfig()
     """How a job's devices are laid out. Changes results in the last digits only."""
+    compute: ComputeConfig = ComputeConfig()
+    """Precision, attention kernel, rematerialisation and gradient accumulation. Changes results by rounding alone."""
     stack: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     """Trajectories of one shape that a job steps at once: auto measures it on accelerators, and takes 1 on CPUs.
     Changes results in the last digits only."""

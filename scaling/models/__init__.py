@@ -1,8 +1,10 @@
 """Decoder-only transformers in Flax NNX."""
 
 from scaling.models.attention import Attention
+from scaling.models.computing import Computing, computed_by, computing
 from scaling.models.counting import counted
 from scaling.models.layers import FeedForward, RMSNorm
+from scaling.models.loss import cross_entropy
 from scaling.models.parameterization import (
     ROLES,
     Declaration,
@@ -18,7 +20,6 @@ from scaling.models.transformer import (
     Block,
     Model,
     Transformer,
-    cross_entropy,
     new_block,
     new_model,
     next_token_losses,
@@ -28,6 +29,7 @@ __all__ = [
     "ROLES",
     "Attention",
     "Block",
+    "Computing",
     "Declaration",
     "FeedForward",
     "Forward",
@@ -36,6 +38,8 @@ __all__ = [
     "RMSNorm",
     "Role",
     "Transformer",
+    "computed_by",
+    "computing",
     "counted",
     "cross_entropy",
     "declarations",

@@ -4,6 +4,7 @@ Dimensions: B sequences, T queries, S keys, W width, H query heads, J kv heads, 
 """
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 
 from scaling.config import ModelConfig
@@ -46,14 +47,15 @@ class Attention(nnx.Module):
         return pair_scores(q_BHTK, k_BJSK)
 
     def _projected(self, x_BTW: jax.Array, multiplier: jax.Array | float) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Queries [B, H, T, K] times multiplier / sqrt(K), keys and values [B, J, S, K]; the first two normed and turned."""
+        """Queries [B, H, T, K] times multiplier / sqrt(K), and keys, normed and turned; values. Both [B, J, S, K]."""
         projected = linears(x_BTW, [self.query[...], self.key[...], self.value[...]])
         q_BHTK, k_BJSK, v_BJSK = map(self._split, projected)
         if self.query_norm is not None and self.key_norm is not None:
             q_BHTK, k_BJSK = self.query_norm(q_BHTK), self.key_norm(k_BJSK)
         if self.rotary:
             q_BHTK, k_BJSK = rotate(q_BHTK), rotate(k_BJSK)
-        return q_BHTK * (multiplier * self.head_width**-0.5), k_BJSK, v_BJSK
+        scale = jnp.asarray(multiplier * self.head_width**-0.5, q_BHTK.dtype)
+        return q_BHTK * scale, k_BJSK, v_BJSK
 
     def _split(self, x_BTX: jax.Array) -> jax.Array:
         batch, tokens, _ = x_BTX.shape

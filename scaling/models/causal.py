@@ -7,6 +7,9 @@ of a head.
 import jax
 import jax.numpy as jnp
 
+from scaling.models.computing import computing
+from scaling.models.kernels import kernel_for
+
 BLOCK = 64
 """Queries of a block at least: of 32, 64 and 128 the fastest on CPUs."""
 BLOCKS = 8
@@ -15,7 +18,11 @@ BLOCKS = 8
 
 def causal_attention(q_BHTK: jax.Array, k_BJSK: jax.Array, v_BJSK: jax.Array) -> jax.Array:
     """softmax(q k^T + causal mask) v: [B, H, T, K]. Query head h reads kv head h // (H / J)."""
-    return by_blocks(q_BHTK, k_BJSK, v_BJSK)
+    how = computing()
+    if how.plain:
+        return by_blocks(q_BHTK, k_BJSK, v_BJSK, block=q_BHTK.shape[2])
+    kernel = None if how.attention == "blocks" else kernel_for(how.platform, q_BHTK)
+    return (by_blocks if kernel is None else kernel)(q_BHTK, k_BJSK, v_BJSK)
 
 
 def pair_scores(q_BHTK: jax.Array, k_BJSK: jax.Array) -> jax.Array:

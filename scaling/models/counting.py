@@ -13,11 +13,13 @@ from flax import nnx
 
 from scaling.accounting import Counts, counts, counts_with_blocks
 from scaling.config import ModelConfig
+from scaling.models.computing import Computing, computed_by
 from scaling.models.parameterization import Forward, declarations
 from scaling.models.transformer import new_block, new_model, next_token_losses
 
 INSIDE = ("hidden", "gain", "final_gain")
 """Roles that N without embeddings counts."""
+PLAIN = Computing(plain=True)
 UNCOUNTABLE = ("while", "pallas_call")
 """Primitives that do not say how often what is in them runs."""
 
@@ -40,6 +42,11 @@ Trace = Callable[[ModelConfig], tuple[nnx.Module, Any]]
 
 
 def _traced(model: ModelConfig, trace: Trace) -> Counts:
+    with computed_by(PLAIN):
+        return _count(model, trace)
+
+
+def _count(model: ModelConfig, trace: Trace) -> Counts:
     length = model.sequence_length
     built, program = trace(model)
     _, longer = trace(model.model_copy(update={"sequence_length": 2 * length}))

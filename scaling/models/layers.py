@@ -4,13 +4,16 @@ Dimensions: B sequences, T tokens, W width, F hidden size of the feed-forward, H
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import accumulate
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from scaling.config import ModelConfig
+from scaling.models.computing import computing
 from scaling.models.parameterization import Declaration, Role, declare
 from scaling.models.sharding import mark, split_over_devices
 
@@ -30,13 +33,14 @@ class RMSNorm(nnx.Module):
         return (exact * scale * self.gain[...]).astype(x.dtype)
 
 
-def linear(x: jax.Array, matrix: jax.Array) -> jax.Array:
-    """x[..., in] matrix[in, out] as one product of two matrices.
+def linear(x: jax.Array, matrix: jax.Array, out: Any = None) -> jax.Array:
+    """x[..., in] matrix[in, out] as one product of two matrices, rounded to the type `out`, or to x's.
 
-    Its gradient by the matrix is then one too; with more dimensions XLA copies transposed operands on a CPU, and computes
-    what is fused into them twice.
+    Its gradient by the matrix is then one too; with more dimensions XLA copies transposed operands on a CPU, and
+    computes what is fused into them twice.
     """
-    return _product(x.reshape(-1, x.shape[-1]), matrix).reshape(*x.shape[:-1], matrix.shape[-1])
+    rows = x.reshape(-1, x.shape[-1])
+    return _product(rows, matrix, jnp.dtype(out or x.dtype)).reshape(*x.shape[:-1], matrix.shape[-1])
 
 
 def linears(x: jax.Array, matrices: Sequence[jax.Array]) -> list[jax.Array]:
@@ -47,19 +51,20 @@ def linears(x: jax.Array, matrices: Sequence[jax.Array]) -> list[jax.Array]:
     return jnp.split(linear(x, jnp.concatenate(matrices, axis=1)), ends[:-1], axis=-1)
 
 
-@jax.custom_vjp
-def _product(x: jax.Array, matrix: jax.Array) -> jax.Array:
-    return x @ matrix
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _product(x: jax.Array, matrix: jax.Array, out: Any) -> jax.Array:
+    return jnp.matmul(x, matrix, preferred_element_type=out)
 
 
-def _product_forward(x: jax.Array, matrix: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return x @ matrix, (x, matrix)
+def _product_forward(x: jax.Array, matrix: jax.Array, out: Any) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return _product(x, matrix, out), (x, matrix)
 
 
-def _product_backward(kept: tuple[jax.Array, jax.Array], by_out: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _product_backward(_: Any, kept: tuple[jax.Array, jax.Array], by_out: jax.Array) -> tuple[jax.Array, jax.Array]:
     """A CPU multiplies two transposed matrices a third faster where the narrower one is on the left."""
     x, matrix = kept
-    wide = matrix.shape[0] > matrix.shape[1]
+    by_out = by_out.astype(x.dtype)
+    wide = matrix.shape[0] > matrix.shape[1] and computing().platform == "cpu"
     by_matrix = jax.lax.optimization_barrier(by_out.T @ x).T if wide else x.T @ by_out
     return by_out @ matrix.T, by_matrix
 
@@ -75,7 +80,7 @@ def rotate(x_BHTK: jax.Array) -> jax.Array:
     angle_TK = jnp.arange(tokens, dtype=jnp.float32)[:, None] * frequency
     cos, sin = jnp.cos(angle_TK), jnp.sin(angle_TK)
     first, second = x_BHTK[..., :half], x_BHTK[..., half:]
-    return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
+    return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1).astype(x_BHTK.dtype)
 
 
 def squared_relu(x: jax.Array) -> jax.Array:

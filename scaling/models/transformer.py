@@ -3,6 +3,7 @@
 Dimensions: B sequences, T tokens, W width, V vocabulary.
 """
 
+from functools import partial
 from typing import Any, Protocol
 
 import jax
@@ -11,7 +12,9 @@ from flax import nnx
 
 from scaling.config import ModelConfig, loaded
 from scaling.models.attention import Attention
+from scaling.models.computing import computing, rematerialised
 from scaling.models.layers import FeedForward, RMSNorm, linear
+from scaling.models.loss import LOGITS, cross_entropy, scored
 from scaling.models.parameterization import Declaration, Forward, declare, multipliers
 from scaling.models.sharding import mark
 
@@ -78,30 +81,53 @@ class Transformer(nnx.Module):
 
     def __call__(self, tokens_BT: jax.Array, forward: Forward | None = None) -> jax.Array:
         forward = multipliers(self.config).forward if forward is None else forward
-        # Gathered before it is looked up: a lookup in a table whose rows are split would have to be moved whole.
-        table_VW = mark(self.embedding[...], "vocabulary", None)
-        x_BTW = mark(table_VW[tokens_BT], "batch", None, None)
+        return self.score(self.features(tokens_BT, forward), forward)
+
+    def features(self, tokens_BT: jax.Array, forward: Forward) -> jax.Array:
+        """What the head scores: [B, T, W]."""
+        dtype = computing().dtype
+        forward = forward._replace(
+            residual=jnp.asarray(forward.residual, dtype), attention=jnp.asarray(forward.attention, dtype)
+        )
+        x_BTW = mark(self._table()[tokens_BT], "batch", None, None)
         if self.position is not None:
             x_BTW = x_BTW + self.position[...][: tokens_BT.shape[1]]
-        if not isinstance(self.blocks, nnx.List):
-            structure, layers = nnx.split(self.blocks)
-            x_BTW, _ = jax.lax.scan(lambda x, layer: (nnx.merge(structure, layer)(x, forward), None), x_BTW, layers)
-        else:
+        x_BTW = x_BTW.astype(dtype)
+        if isinstance(self.blocks, nnx.List):
             for block in self.blocks:
-                x_BTW = block(x_BTW, forward)
-        head_WV = table_VW.T if self.head is None else self.head[...]
-        return mark(forward.output * linear(self.norm(x_BTW), head_WV), "batch", None, "vocabulary")
+                structure, layer = nnx.split(block)
+                x_BTW = rematerialised(partial(_called, structure))(layer, x_BTW, forward)
+        else:
+            structure, layers = nnx.split(self.blocks)
+            one = rematerialised(partial(_called, structure), scanned=True)
+            x_BTW, _ = jax.lax.scan(lambda x, layer: (one(layer, x, forward), None), x_BTW, layers)
+        return self.norm(x_BTW)
+
+    def score(self, x_BTW: jax.Array, forward: Forward) -> jax.Array:
+        """Logits float32[B, T, V] of features."""
+        head_WV = self._table().T if self.head is None else self.head[...]
+        logits_BTV = linear(x_BTW, head_WV.astype(x_BTW.dtype), jnp.float32)
+        return mark(forward.output * logits_BTV, "batch", None, "vocabulary")
+
+    def _table(self) -> jax.Array:
+        """Gathered before it is looked up: a lookup in a table whose rows are split would have to be moved whole."""
+        return mark(self.embedding[...], "vocabulary", None)
 
 
 def next_token_losses(model: Model, tokens_BT: jax.Array, forward: Forward | None = None) -> jax.Array:
     """Cross-entropy in nats of each next token: int[B, T + 1] -> float32[B, T]."""
-    return cross_entropy(model(tokens_BT[:, :-1], forward), tokens_BT[:, 1:])
+    inputs_BT, targets_BT = tokens_BT[:, :-1], tokens_BT[:, 1:]
+    if not isinstance(model, Transformer):
+        return cross_entropy(model(inputs_BT, forward), targets_BT)
+    forward = multipliers(model.config).forward if forward is None else forward
+    x_BTW = model.features(inputs_BT, forward)
+    most = targets_BT.size * model.config.vocabulary if computing().plain else LOGITS
+    return scored(partial(model.score, forward=forward), x_BTW, targets_BT, model.config.vocabulary, most)
 
 
-def cross_entropy(logits_BTV: jax.Array, targets_BT: jax.Array) -> jax.Array:
-    """-ln softmax(logits)[target], in nats: float32[B, T]."""
-    target_BT = jnp.take_along_axis(logits_BTV, targets_BT[..., None], axis=-1)[..., 0]
-    return jax.nn.logsumexp(logits_BTV, axis=-1) - target_BT
+def _called(structure: Any, layer: Any, x_BTW: jax.Array, forward: Forward) -> jax.Array:
+    found: jax.Array = nnx.merge(structure, layer)(x_BTW, forward)
+    return found
 
 
 def _stacked(blocks: list[Any]) -> Any:

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from scaling.config import (
     AccountingConfig,
+    ComputeConfig,
     MeshConfig,
     ModelConfig,
     Optimizer,
@@ -206,6 +207,7 @@ class JobSettings(Part):
     keep_forks: Literal["last", "all"]
     compilation_cache: str | None
     mesh: MeshConfig = MeshConfig()
+    compute: ComputeConfig = ComputeConfig()
     stack: Literal["auto"] | int = "auto"
 
 

@@ -129,6 +129,7 @@ def _key(settings: JobSettings, target: dict[str, Any], trajectory: Trajectory) 
         "decays": any(horizon.decay_steps for horizon in trajectory.horizons),
         "steps_per_dispatch": settings.steps_per_dispatch,
         "mesh": settings.mesh.model_dump(mode="json"),
+        "compute": settings.compute.model_dump(mode="json"),
         "stack": settings.stack,
         "target": target,
         "compilation_cache": settings.compilation_cache,

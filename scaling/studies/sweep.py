@@ -32,5 +32,6 @@ def settings_of(study: Study, directory: RunDirectory) -> JobSettings:
         keep_forks=study.checkpoints.keep_forks,
         compilation_cache=None if cache is None else str(Path(cache).expanduser()),
         mesh=study.engine.mesh,
+        compute=study.engine.compute,
         stack=study.engine.stack,
     )

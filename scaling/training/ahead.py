@@ -66,7 +66,7 @@ def compile_ahead(job: Job, mesh: Mesh | None) -> Ahead:
     started = time.monotonic()
     first = job.trajectories[0]
     recipe, model = first.recipe, first.model
-    one = program(model, recipe.optimizer, mesh)
+    one = program(model, recipe.optimizer, mesh, job.settings.compute)
     state = jax.eval_shape(one.initialise, recipe.seed, recipe.beta1)
     hyper = hyper_parameters(first, first.horizons[0], trunk=True)
     held_out = _tokens(evaluation_sequences(model, job.settings.mesh), model.sequence_length + 1)
@@ -101,7 +101,7 @@ def _together(
     """The programs of several places, called as lanes.py calls them."""
     first, most = job.trajectories[0], job.settings.steps_per_dispatch
     length = first.model.sequence_length + 1
-    several = population(first.model, first.recipe.optimizer, mesh)
+    several = population(first.model, first.recipe.optimizer, mesh, job.settings.compute)
     given = np.zeros(places, np.int32), np.full(places, 0.9, np.float32)
     _compiled(several.initialise, *given)
     all_of_them = jax.eval_shape(several.initialise, *given)

@@ -62,7 +62,7 @@ def run(job: Job, interrupted: Callable[[], bool] = lambda: False) -> None:
             check_model(job.settings.mesh, trajectory.model, sequences)
         _refuse_mismatch(job, trajectory, tokens)
     mesh = mesh_of(job.settings.mesh)
-    compiled = program(model, first.recipe.optimizer, mesh)
+    compiled = program(model, first.recipe.optimizer, mesh, job.settings.compute)
     sequences = evaluation_sequences(model, job.settings.mesh)
     held_out = EvaluationBatches(tokens.validation, tokens.validation_documents, sequences, model.sequence_length)
 
@@ -83,7 +83,7 @@ def run(job: Job, interrupted: Callable[[], bool] = lambda: False) -> None:
 
     @cache
     def together() -> Population:
-        return population(model, first.recipe.optimizer, mesh)
+        return population(model, first.recipe.optimizer, mesh, job.settings.compute)
 
     def speed(count: int) -> float | None:
         return steps_per_second(together(), first, job.settings.steps_per_dispatch, count)

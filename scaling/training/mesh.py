@@ -9,6 +9,7 @@ A dimension that its mesh axis does not divide stays whole.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -17,7 +18,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from scaling.config import MeshConfig, ModelConfig, StudyError
 from scaling.models import Declaration
-from scaling.models.sharding import Axes, laid_out
+from scaling.models.sharding import Axes, Function, laid_out
 
 AXES = ("population", "data", "fsdp", "tensor")
 TABLE: dict[str, tuple[str, ...]] = {
@@ -115,14 +116,31 @@ def state_shardings(abstract: Any, declared: Mapping[str, Declaration], mesh: Me
     return jax.tree_util.tree_map_with_path(one, abstract)
 
 
+@dataclass(frozen=True)
+class _OnMesh:
+    """The layout of a mesh by `TABLE`."""
+
+    mesh: Mesh
+
+    def constrain(self, x: jax.Array, axes: Axes) -> jax.Array:
+        return jax.lax.with_sharding_constraint(x, placed(axes, x.shape, self.mesh))
+
+    def on_each_device(self, function: Function, given: Sequence[Axes], found: Axes) -> Function:
+        def parted(*arrays: jax.Array) -> jax.Array:
+            ways = tuple(spec(axes, x.shape, self.mesh) for axes, x in zip(given, arrays, strict=True))
+            out = spec(found, jax.eval_shape(function, *arrays).shape, self.mesh)
+            mapped = jax.shard_map(function, mesh=self.mesh, in_specs=ways, out_specs=out, check_vma=False)
+            result: jax.Array = mapped(*arrays)
+            return result
+
+        return parted
+
+
 def constraining(mesh: Mesh, function: Callable[..., Any]) -> Callable[..., Any]:
     """`function`, traced with every marked activation placed by its logical axes."""
 
-    def constrain(x: jax.Array, axes: Axes) -> jax.Array:
-        return jax.lax.with_sharding_constraint(x, placed(axes, x.shape, mesh))
-
     def traced(*given: Any) -> Any:
-        with laid_out(constrain):
+        with laid_out(_OnMesh(mesh)):
             return function(*given)
 
     return traced

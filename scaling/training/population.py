@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from scaling.config import ModelConfig, Optimizer
+from scaling.config import ComputeConfig, ModelConfig, Optimizer
+from scaling.training.computation import AS_IT_COMES, Computation, computation
 from scaling.training.mesh import constraining, state_shardings
 from scaling.training.state import Architecture, TrainState, architecture, initial_state
 from scaling.training.step import Hyper, train_step
@@ -37,9 +38,11 @@ class Population:
     """alive with one member's True."""
 
 
-def population(config: ModelConfig, kind: Optimizer = "adamw", mesh: Mesh | None = None) -> Population:
+def population(
+    config: ModelConfig, kind: Optimizer = "adamw", mesh: Mesh | None = None, compute: ComputeConfig = AS_IT_COMES
+) -> Population:
     """The stacked functions of `config`, on one device or with members over the mesh's axis `population`."""
-    model = architecture(config)
+    model, how = architecture(config), computation(compute, mesh)
     across = None if mesh is None else "population"
 
     def initialise(seeds: jax.Array, beta1: jax.Array) -> TrainState:
@@ -47,9 +50,11 @@ def population(config: ModelConfig, kind: Optimizer = "adamw", mesh: Mesh | None
 
     def train(state: TrainState, tokens: jax.Array, most: jax.Array, *rest: Any) -> Any:
         def member(*own: Any) -> Any:
-            return _member_steps(model, kind, most, *own)
+            return _member_steps(model, kind, how, most, *own)
 
         return jax.vmap(member, spmd_axis_name=across)(state, tokens, *rest)
+
+    train = how.applied(train)
 
     def take(state: TrainState, index: jax.Array) -> TrainState:
         return jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, index, keepdims=False), state)
@@ -91,6 +96,7 @@ def population(config: ModelConfig, kind: Optimizer = "adamw", mesh: Mesh | None
 def _member_steps(
     model: Architecture,
     kind: Optimizer,
+    how: Computation,
     most: jax.Array,
     state: TrainState,
     batches_KBT: jax.Array,
@@ -104,7 +110,7 @@ def _member_steps(
     def body(index: jax.Array, carry: tuple[TrainState, jax.Array, jax.Array]) -> Any:
         state, losses, alive = carry
         tokens = jax.lax.dynamic_index_in_dim(batches_KBT, index, keepdims=False).astype(jnp.int32)
-        after, loss = train_step(model, kind, state, tokens, hyper)
+        after, loss = train_step(model, kind, how, state, tokens, hyper)
         wanted = index < count
         alive = alive & ((loss <= limit) | ~wanted)
         state = jax.tree.map(lambda new, old: jnp.where(alive & wanted, new, old), after, state)

@@ -9,9 +9,11 @@ import optax
 from flax import nnx
 
 from scaling.config import ModelConfig, Optimizer
-from scaling.models import Declaration, Model, Multipliers, declarations, multipliers, new_model
+from scaling.models import Declaration, Model, Multipliers, computing, declarations, multipliers, new_model
 from scaling.training.optimizers import Settings, optimizer
 
+MATRICES = ("hidden", "head")
+"""Roles of what is multiplied with, and not looked up."""
 Params = dict[str, jax.Array]
 """Dotted path of each parameter -> its array."""
 
@@ -55,7 +57,10 @@ def architecture(config: ModelConfig) -> Architecture:
         return {name: value * scales.initial_std[declared[name].role] for name, value in drawn.items()}
 
     def build(params: Params) -> Model:
-        model: Model = nnx.merge(structure, jax.tree.unflatten(treedef, [params[name] for name in names]))
+        """Matrices in the type that products are computed in; tables and gains as they are."""
+        dtype = computing().dtype
+        used = [params[name].astype(dtype if declared[name].role in MATRICES else jnp.float32) for name in names]
+        model: Model = nnx.merge(structure, jax.tree.unflatten(treedef, used))
         return model
 
     return Architecture(initialise, build, declared, own)

@@ -14,8 +14,10 @@ import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from scaling.config import ModelConfig, Optimizer
-from scaling.models import Forward, Multipliers, next_token_losses
+from scaling.config import ComputeConfig, ModelConfig, Optimizer
+from scaling.models import Multipliers, next_token_losses
+from scaling.training.accumulation import mean_and_gradient
+from scaling.training.computation import AS_IT_COMES, Computation, computation
 from scaling.training.mesh import constraining, own_rows, placed_batch, state_shardings
 from scaling.training.optimizers import Settings, evaluated, optimizer
 from scaling.training.schedules import OwnSchedule, Schedule, learning_rate
@@ -59,16 +61,18 @@ class Program:
         return tokens if self.mesh is None else placed_batch(self.mesh, tokens, sequences)
 
 
-def program(config: ModelConfig, kind: Optimizer = "adamw", mesh: Mesh | None = None) -> Program:
+def program(
+    config: ModelConfig, kind: Optimizer = "adamw", mesh: Mesh | None = None, compute: ComputeConfig = AS_IT_COMES
+) -> Program:
     """The functions of `config` trained by `kind`, on one device or laid out over `mesh`."""
-    model = architecture(config)
+    model, how = architecture(config), computation(compute, mesh)
     forward = model.multipliers.forward
 
     def initialise(seed: jax.Array, beta1: jax.Array | float = 0.9) -> TrainState:
         return initial_state(model, kind, seed, beta1)
 
     def train(*given: Any) -> tuple[TrainState, jax.Array]:
-        return train_steps(model, kind, *given)
+        return train_steps(model, kind, how, *given)
 
     def losses(params: Params, tokens: jax.Array) -> jax.Array:
         return next_token_losses(model.build(params), tokens.astype(jnp.int32), forward)
@@ -83,6 +87,7 @@ def program(config: ModelConfig, kind: Optimizer = "adamw", mesh: Mesh | None = 
         return state.params
 
     averaged = kind == "schedule_free"
+    train, losses = how.applied(train), how.applied(losses)
     if mesh is None:
         return Program(
             model=model,
@@ -119,6 +124,7 @@ def program(config: ModelConfig, kind: Optimizer = "adamw", mesh: Mesh | None = 
 def train_steps(
     model: Architecture,
     kind: Optimizer,
+    how: Computation,
     state: TrainState,
     batches_KBT: jax.Array,
     count: jax.Array,
@@ -129,21 +135,21 @@ def train_steps(
     def body(index: jax.Array, carry: tuple[TrainState, jax.Array]) -> tuple[TrainState, jax.Array]:
         state, losses = carry
         tokens = jax.lax.dynamic_index_in_dim(batches_KBT, index, keepdims=False).astype(jnp.int32)
-        state, loss = train_step(model, kind, state, tokens, hyper)
+        state, loss = train_step(model, kind, how, state, tokens, hyper)
         return state, losses.at[index].set(loss)
 
     return jax.lax.fori_loop(0, count, body, (state, jnp.zeros(len(batches_KBT), jnp.float32)))
 
 
 def train_step(
-    model: Architecture, kind: Optimizer, state: TrainState, tokens_BT: jax.Array, hyper: Hyper
+    model: Architecture, kind: Optimizer, how: Computation, state: TrainState, tokens_BT: jax.Array, hyper: Hyper
 ) -> tuple[TrainState, jax.Array]:
     """One optimiser step on int32[B, T + 1] tokens: (new state, mean loss in nats a token before the step)."""
 
-    def loss_at(params: Params) -> jax.Array:
-        return mean_loss(model, params, tokens_BT, hyper.scales.forward)
+    def losses(params: Params, tokens_BT: jax.Array) -> jax.Array:
+        return next_token_losses(model.build(params), tokens_BT, hyper.scales.forward)
 
-    loss, gradients = jax.value_and_grad(loss_at)(state.params)
+    loss, gradients = mean_and_gradient(losses, state.params, tokens_BT, how.parts(tokens_BT))
     rate = learning_rate(hyper.schedule, state.step)
     updates, moments = optimizer(kind, hyper.optimizer, model.declared, hyper.scales, rate).update(
         gradients, state.optimizer, state.params
@@ -152,8 +158,3 @@ def train_step(
     before = jnp.where(state.step == hyper.tail_start, 0.0, state.tail_loss)
     tail_loss = before + jnp.where(state.step >= hyper.tail_start, loss, 0.0)
     return TrainState(params, moments, state.step + 1, tail_loss), loss
-
-
-def mean_loss(model: Architecture, params: Params, tokens_BT: jax.Array, forward: Forward | None = None) -> jax.Array:
-    """Mean cross-entropy of the next token, in nats, over int[B, T + 1] tokens."""
-    return next_token_losses(model.build(params), tokens_BT, forward).mean()

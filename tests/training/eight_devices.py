@@ -42,7 +42,7 @@ MODEL = ModelConfig(
 )
 """Scanned, as deep models are, so that a layer's parameters are gathered inside the loop."""
 HYPER = Hyper(
-    Schedule(1e-2, 4.0, NEVER, 1.0, 1.0), Settings(0.9, 0.95, 1e-8, 0.95, 0.1, 0.0, 1.0), multipliers(MODEL), NEVER
+    Schedule(3e-3, 4.0, NEVER, 1.0, 1.0), Settings(0.9, 0.95, 1e-8, 0.95, 0.1, 0.0, 1.0), multipliers(MODEL), NEVER
 )
 COLLECTIVE = re.compile(
     r"= (\(?[^=]*?) (all-gather|all-reduce|reduce-scatter|all-to-all|collective-permute)(?:-start)?\("

@@ -12,13 +12,14 @@ import pytest
 from scaling.config import Own, StudyError
 from scaling.config.own import own as looked_up
 from scaling.data import Tokens
-from scaling.models import multipliers
+from scaling.models import multipliers, next_token_losses
 from scaling.records import Job, Observation, Recipe, RunDirectory, Trajectory
 from scaling.training import job as jobs
+from scaling.training.computation import AS_IT_COMES, computation
 from scaling.training.optimizers import Settings
 from scaling.training.schedules import OwnSchedule, learning_rate, schedule
 from scaling.training.state import architecture, initial_state
-from scaling.training.step import Hyper, mean_loss, train_step
+from scaling.training.step import Hyper, train_step
 from tests import own
 from tests.conftest import MODEL, RECIPE, trajectory_of
 
@@ -72,9 +73,13 @@ def test_a_whole_model_and_an_optimizer_of_ones_own_take_the_step_that_they_say(
     numbers = schedule(ten_steps(part("triangle")), 16, None)
     hyper = Hyper(numbers, Settings(0.9, 0.99, 1e-8, 0.95, 0.1, 0.0, 1.0), multipliers(MODEL), 1e9)
     before = jax.jit(lambda: initial_state(model, part("sgd"), 3, 0.9))()._replace(step=jnp.int32(5))
-    after, loss = jax.jit(lambda state: train_step(model, part("sgd"), state, jnp.asarray(batch), hyper))(before)
+    after, loss = jax.jit(
+        lambda state: train_step(model, part("sgd"), computation(AS_IT_COMES, None), state, jnp.asarray(batch), hyper)
+    )(before)
     plain = architecture(MODEL)
-    expected, slope = jax.jit(jax.value_and_grad(lambda given: mean_loss(plain, given, batch)))(before.params)
+    expected, slope = jax.jit(jax.value_and_grad(lambda given: next_token_losses(plain.build(given), batch).mean()))(
+        before.params
+    )
     assert float(loss) == pytest.approx(float(expected), rel=1e-6)
     for name, value in before.params.items():
         # The triangle of ten steps is at its top at step 5: the rate is the peak.

@@ -5,7 +5,7 @@
 
 Both train the same architecture (pre-norm, learned positions, GELU, tied head, no biases) with AdamW and clipped
 gradients in float32, on random tokens. Rounds of the two take turns, so that a busy machine is so for both; each one's
-median round counts. Ends with 1 where the laboratory takes less than 1.2 times PyTorch's tokens a second at either size.
+median round counts. Ends with 1 where the laboratory does less than 1.2 times PyTorch's tokens a second at a size.
 """
 
 import argparse
@@ -54,9 +54,8 @@ def main() -> int:
     given = parser.parse_args()
     torch.set_num_threads(1)
     peak = peak_flops()
-    print(
-        f"one core; a 1024 x 1024 matrix product runs at {peak / 1e9:.0f} GFLOP/s in NumPy; torch {torch.__version__}, jax {jax.__version__}"
-    )
+    print(f"one core, {peak / 1e9:.0f} GFLOP/s in NumPy's product of two 1024 x 1024 matrices")
+    print(f"torch {torch.__version__}, jax {jax.__version__}")
     reached = []
     for name in given.size or SIZES:
         model, sequences = SIZES[name]

@@ -89,14 +89,14 @@ def run(job: Job, interrupted: Callable[[], bool] = lambda: False) -> None:
         return steps_per_second(together(), first, job.settings.steps_per_dispatch, count)
 
     count = places(job.settings.stack, _unfinished(job), job.settings.mesh.population, speed)
-    where = _where(job, count)
+    where = _where(job, compiled, count)
     if count == 1:
         run_alone(compiled, starts())
     else:
         run_together(together(), count, starts())
 
 
-def _where(job: Job, together: int) -> dict[str, str]:
+def _where(job: Job, compiled: Program, together: int) -> dict[str, str]:
     """What the last digits of a result depend on."""
     mesh = job.settings.mesh.model_dump()
     return {
@@ -106,6 +106,7 @@ def _where(job: Job, together: int) -> dict[str, str]:
         "processes": str(jax.process_count()),
         "mesh": ", ".join(f"{axis} {size}" for axis, size in mesh.items() if size > 1) or "one device",
         "trajectories at once": str(together),
+        "precision": compiled.how.computing.precision,
     }
 
 
@@ -135,7 +136,7 @@ def _task(
         tail = float(state.tail_loss) / (horizon.steps - trajectory.tail_start(horizon))
         row = observe(trajectory, horizon, tokens, score, tail)
         if is_first():
-            commit_horizon(directory, trajectory, horizon, row)
+            commit_horizon(directory, trajectory, horizon, row, compiled)
         barrier(f"{horizon.name} is committed")
 
     return Task(trajectory, directory, compiled, batches, job.settings, commit, where={})
@@ -201,7 +202,9 @@ def observe(
     )
 
 
-def commit_horizon(directory: TrajectoryDirectory, trajectory: Trajectory, horizon: Horizon, row: Observation) -> None:
+def commit_horizon(
+    directory: TrajectoryDirectory, trajectory: Trajectory, horizon: Horizon, row: Observation, compiled: Program
+) -> None:
     """Write the horizon's file, once."""
     record = {
         "observation": row.model_dump(mode="json"),
@@ -210,6 +213,7 @@ def commit_horizon(directory: TrajectoryDirectory, trajectory: Trajectory, horiz
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "device": jax.devices()[0].device_kind,
         "cores": len(usable_cores()),
+        "precision": compiled.how.computing.precision,
         "provenance": provenance(),
     }
     commit_once(directory.horizon(horizon), pretty_json(record))

@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -90,7 +90,10 @@ def _explain_one(item: ErrorDetails, root: type[BaseModel]) -> str:
 def _fields_at(location: tuple[int | str, ...], root: type[BaseModel]) -> list[str]:
     model: Any = root
     for part in location:
-        model = get_args(model)[0] if isinstance(part, int) else model.model_fields[part].annotation
+        if get_origin(model) is dict:
+            model = get_args(model)[1]
+        else:
+            model = get_args(model)[0] if isinstance(part, int) else model.model_fields[part].annotation
     return list(model.model_fields)
 
 

@@ -2,43 +2,14 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from scaling.config.data import DataConfig
 from scaling.config.engine import EngineConfig
 from scaling.config.model import nearest_multiples
-from scaling.config.own import Own, OwnPart, text_or_own
+from scaling.config.own import Own, OwnPart
 from scaling.config.part import Part
-from scaling.config.synthetic import SYNTHETIC, SyntheticConfig
 from scaling.config.training import TrainingConfig
-
-
-class DataConfig(Part):
-    """The text, and what of it is held out."""
-
-    corpus: Annotated[str | Own, BeforeValidator(text_or_own, json_schema_input_type=str)] = "stdlib"
-    """`stdlib` (the source files of the running Python's standard library), a file, a folder or a glob; `zipf_markov`
-    or `grammar` (made text of known entropy); or your own function that yields documents, as module:attribute."""
-    synthetic: SyntheticConfig = SyntheticConfig()
-    """For zipf_markov and grammar: the source, and how much text it makes."""
-    text_field: str | None = None
-    """For JSON lines: the field that holds a document's text."""
-    tokenizer: Literal["bytes"] = "bytes"
-    """UTF-8 bytes (256) and an end-of-document token."""
-    validation_tokens: Annotated[int, Field(ge=1)] = 200_000
-    """Tokens held out at least; whole documents, never in training."""
-    bad_encoding: Literal["refuse", "skip"] = "refuse"
-    """What to do with a file that is not UTF-8."""
-
-    @model_validator(mode="after")
-    def _synthetic_is_used(self) -> "DataConfig":
-        if self.synthetic != SyntheticConfig() and self.corpus not in SYNTHETIC:
-            raise ValueError(
-                f"synthetic is set, but corpus is {self.corpus!r}; it describes {' and '.join(SYNTHETIC)}: "
-                "use one of them, or leave synthetic out"
-            )
-        if self.text_field is not None and self.corpus in SYNTHETIC:
-            raise ValueError(f"text_field is {self.text_field!r}, but corpus {self.corpus!r} is made; leave it out")
-        return self
 
 
 class FamilyConfig(Part):
@@ -230,13 +201,14 @@ class Study(Part):
     @property
     def own(self) -> dict[str, Own]:
         """Dotted field -> the part of the user's own that it names."""
-        named = {
+        named: dict[str, object] = {
             "data.corpus": self.data.corpus,
             "family.block": self.family.block,
             "family.model": self.family.model,
             "training.optimizer": self.training.optimizer,
             "training.schedule": self.training.schedule,
         }
+        named |= {f"data.mixture.{name}.corpus": domain.corpus for name, domain in self.data.mixture.items()}
         found = {field: part for field, part in named.items() if isinstance(part, Own)}
         return found | {f"evaluation.metrics.{place}": part for place, part in enumerate(self.evaluation.metrics)}
 

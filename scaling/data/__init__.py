@@ -7,9 +7,10 @@ if TYPE_CHECKING:
     from scaling.data.corpora import Corpus, Document, read_corpus
     from scaling.data.held_out import EvaluationBatches, HeldOut, Scored
     from scaling.data.pipeline import TrainingBatches
+    from scaling.data.preparing import prepare
     from scaling.data.synthetic import Source, source_loss, source_of
-    from scaling.data.tokenized import Summary, Tokens, epochs, load, prepare, save
-    from scaling.data.tokenizers import ByteTokenizer, Tokenizer, tokenizer_for
+    from scaling.data.tokenized import Summary, Tokens, epochs, load, load_record, save
+    from scaling.data.tokenizers import ByteTokenizer, SubwordTokenizer, Tokenizer, tokenizer_for
 
 __all__ = [
     "ByteTokenizer",
@@ -19,12 +20,14 @@ __all__ = [
     "HeldOut",
     "Scored",
     "Source",
+    "SubwordTokenizer",
     "Summary",
     "Tokenizer",
     "Tokens",
     "TrainingBatches",
     "epochs",
     "load",
+    "load_record",
     "prepare",
     "read_corpus",
     "save",
@@ -37,8 +40,9 @@ _HOMES = {
     "held_out": ("EvaluationBatches", "HeldOut", "Scored"),
     "pipeline": ("TrainingBatches",),
     "synthetic": ("Source", "source_loss", "source_of"),
-    "tokenized": ("Summary", "Tokens", "epochs", "load", "prepare", "save"),
-    "tokenizers": ("ByteTokenizer", "Tokenizer", "tokenizer_for"),
+    "preparing": ("prepare",),
+    "tokenized": ("Summary", "Tokens", "epochs", "load", "load_record", "save"),
+    "tokenizers": ("ByteTokenizer", "SubwordTokenizer", "Tokenizer", "tokenizer_for"),
 }
 
 

@@ -10,8 +10,6 @@ from scaling.accounting import Count, counts, size_and_cost
 from scaling.config import ModelConfig, Parameterization, Study, StudyError, TrainingConfig, explain
 from scaling.records import Recipe, ramp
 
-BYTES_VOCABULARY = 257
-"""UTF-8 bytes and an end-of-document token."""
 FFN_MULTIPLE = 8
 STANDARD_RATE_EXPONENT = -0.5
 """Of the learning rate in the width, under the standard parameterisation, unless the study gives one."""
@@ -23,7 +21,7 @@ LADDER_RATIO_OWN = 2.0
 """The same where each width has to be built to be counted."""
 
 
-def model_of(width: int, study: Study, vocabulary: int = BYTES_VOCABULARY) -> ModelConfig:
+def model_of(width: int, study: Study) -> ModelConfig:
     """The family's model at `width`.
 
         layers = family.layers x (width / reference_width)^depth_exponent    rounded, at least 1
@@ -47,7 +45,7 @@ def model_of(width: int, study: Study, vocabulary: int = BYTES_VOCABULARY) -> Mo
             heads=heads,
             kv_heads=heads // family.queries_per_kv_head,
             ffn_width=FFN_MULTIPLE * math.ceil(round(family.ffn_ratio * width, 6) / FFN_MULTIPLE),
-            vocabulary=vocabulary,
+            vocabulary=study.data.vocabulary,
             sequence_length=family.sequence_length,
             feed_forward=family.feed_forward,
             positions=family.positions,

@@ -19,6 +19,7 @@ from scaling.records.provenance import provenance
 from scaling.records.schema import (
     SCHEMA,
     DataRecord,
+    DomainRecord,
     Horizon,
     Job,
     JobSettings,
@@ -35,6 +36,7 @@ __all__ = [
     "CompileRequest",
     "Compiled",
     "DataRecord",
+    "DomainRecord",
     "Horizon",
     "Job",
     "JobSettings",

@@ -26,6 +26,20 @@ SCHEMA = 1
 Role = Literal["fit", "check"]
 
 
+class DomainRecord(Part):
+    """One domain of a mixture, in the order in which its tokens lie in the streams."""
+
+    name: str
+    train_tokens: int
+    """Unique training tokens."""
+    validation_tokens: int
+    """Held-out tokens."""
+    validation_documents: int
+    """Held-out documents."""
+    corpus: Annotated[OwnPart | None, Field(exclude_if=unused)] = None
+    """The user's own function that yielded the text."""
+
+
 class DataRecord(Part):
     """What was trained on, as it enters a trajectory's identity."""
 
@@ -39,6 +53,8 @@ class DataRecord(Part):
     """Held-out tokens."""
     corpus: Annotated[OwnPart | None, Field(exclude_if=unused)] = None
     """The user's own function that yielded the text."""
+    domains: Annotated[tuple[DomainRecord, ...], Field(exclude_if=unused)] = ()
+    """Of a mixture; how much is trained of each is the recipe's."""
 
 
 class Recipe(Part):

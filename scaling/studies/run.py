@@ -6,12 +6,12 @@ from pathlib import Path
 
 from scaling.accounting import Count
 from scaling.config import Study, dump_study
-from scaling.data import prepare, save
+from scaling.data import save
 from scaling.engines import EXIT_DISK_FULL, JobResult
 from scaling.laws import LawFit
 from scaling.planning import Plan, left_in, plan, plan_checkpoint_bytes
 from scaling.records import Observation, RunDirectory, Trajectory, exclusive, replace
-from scaling.studies import check, compiled, known, own_parts, preflight, report, show, show_compiled
+from scaling.studies import check, compiled, known, own_parts, preflight, report, show, show_compiled, text
 from scaling.studies.answers import MAIN, fit_all, write_observations
 from scaling.studies.examined import Examined
 from scaling.studies.status import observations
@@ -31,7 +31,7 @@ def run(study: Study, root: Path) -> int:
     started = time.monotonic()
     preflight.check_directory(study, root)
     own_parts.check(study)
-    tokens = prepare(study.data, study.seed)
+    tokens = text.tokens_of(study)
     count = own_parts.counter(study, RunDirectory(root))
     planned = plan(study, tokens.record, count)
     preflight.check_space(root, plan_checkpoint_bytes(planned))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from scaling.config import Study, StudyError, load_study
-from scaling.data import load
+from scaling.data import load_record
 from scaling.planning import plan
 from scaling.records import Observation, RunDirectory, Trajectory, TrajectoryDirectory, read_json
 from scaling.studies.own_parts import counter
@@ -67,7 +67,7 @@ def read(root: Path) -> RunStatus:
             f"{root} is not a run directory: it has no study.yaml; give the folder that `scaling run` wrote"
         )
     study = load_study(directory.study)
-    trajectories = plan(study, load(directory.data).record, counter(study, directory)).trajectories
+    trajectories = plan(study, load_record(directory.data), counter(study, directory)).trajectories
     return RunStatus(
         study=study,
         directory=directory,

@@ -56,7 +56,11 @@ def writer(text: Path, compilation_cache: Path, folder: Path) -> Callable[..., P
             },
             "laws": {"resamples": 100},
             "check": {"budget_multiple": 2.0, "seeds": 2},
-            "engine": {"processes": 2, "compilation_cache": str(compilation_cache)},
+            "engine": {
+                "processes": 2,
+                "compilation_cache": str(compilation_cache),
+                "token_cache": str(folder / "token_cache"),
+            },
         }
         for part, fields in changes.items():
             study[part] = study[part] | fields if isinstance(fields, dict) else fields

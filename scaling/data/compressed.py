@@ -1,0 +1,68 @@
+"""Files as streams of bytes, whatever they are compressed with."""
+
+import bz2
+import gzip
+import lzma
+import sys
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from scaling.config import StudyError
+
+SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
+
+
+def is_compressed(path: str | Path) -> bool:
+    """Whether the name says so."""
+    return str(path).lower().endswith(SUFFIXES)
+
+
+@contextmanager
+def opened(path: str | Path) -> Iterator[IO[bytes]]:
+    """The content of `path`, decompressed as its suffix says.
+
+    Raises:
+      StudyError: it cannot be read, or is cut off, or not what its suffix says.
+    """
+    suffix = Path(path).suffix.lower()
+    broken: tuple[type[Exception], ...] = (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError)
+    try:
+        if suffix == ".zst":
+            opener, error = _zstandard(path)
+            broken = (*broken, error)
+        else:
+            opener = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}.get(suffix, open)
+        with opener(path, "rb") as file:
+            yield file
+    except broken as error:
+        raise StudyError(
+            f"data.corpus: {path} is not a whole {_kind(suffix)} file ({error}); compress it again"
+        ) from None
+    except OSError as error:
+        if error.errno is None:  # bz2 says so what is no bz2
+            raise StudyError(
+                f"data.corpus: {path} is not a whole {_kind(suffix)} file ({error}); compress it again"
+            ) from None
+        raise StudyError(f"data.corpus: {path} cannot be read: {error.strerror}") from None
+
+
+def _kind(suffix: str) -> str:
+    return {".gz": "gzip", ".zst": "zstandard"}.get(suffix, suffix[1:])
+
+
+def _zstandard(path: str | Path) -> tuple[Any, type[Exception]]:
+    """`open` of zstandard files, and its error: the standard library's from Python 3.14 on."""
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+
+        return zstd.open, zstd.ZstdError
+    try:
+        import zstandard
+    except ImportError:
+        raise StudyError(
+            f"data.corpus: {path} is zstandard, which this Python reads with the extra zst: pip install 'scaling[zst]'"
+        ) from None
+    return zstandard.open, zstandard.ZstdError

@@ -114,8 +114,15 @@ class SweepConfig(Part):
     """How many of a replicated size's lowest budgets the extra seeds cover."""
     replicate_seeds: Annotated[int, Field(ge=1)] = 3
     """Seeds at each replicated size, the first one included."""
+    mixtures: tuple[dict[str, Annotated[float, Field(ge=0)]], ...] = ()
+    """Other mixtures than data.mixture's own to train on too, as [{web: 1, code: 0}, ...]; a domain left out has 0. The
+    study's laws do not see them: they are for the forms mixture, mixture_additive and mixture_joint."""
+    mixture_widths: tuple[int, ...] = ()
+    """Sizes that are trained on each of mixtures; all of widths where empty."""
+    mixture_budgets: Annotated[int, Field(ge=1)] | None = None
+    """How many of such a size's lowest budgets; all of them where not given."""
 
-    @field_validator("budgets", "widths", "replicate_widths")
+    @field_validator("budgets", "widths", "replicate_widths", "mixture_widths")
     @classmethod
     def _distinct(cls, values: tuple[float, ...]) -> tuple[float, ...]:
         if any(value <= 0 for value in values):
@@ -131,9 +138,10 @@ class SweepConfig(Part):
                 f"widths is {list(self.widths)}: a design with a single size cannot show how loss depends "
                 "on size; give at least 2 (7 or more for intervals worth trusting)"
             )
-        unknown = sorted(set(self.replicate_widths) - set(self.widths))
-        if unknown:
-            raise ValueError(f"replicate_widths has {unknown}, not among widths {list(self.widths)}")
+        for name in ("replicate_widths", "mixture_widths"):
+            unknown = sorted(set(getattr(self, name)) - set(self.widths))
+            if unknown:
+                raise ValueError(f"{name} has {unknown}, not among widths {list(self.widths)}")
         return self
 
 
@@ -211,6 +219,23 @@ class Study(Part):
         named |= {f"data.mixture.{name}.corpus": domain.corpus for name, domain in self.data.mixture.items()}
         found = {field: part for field, part in named.items() if isinstance(part, Own)}
         return found | {f"evaluation.metrics.{place}": part for place, part in enumerate(self.evaluation.metrics)}
+
+    @property
+    def mixtures(self) -> tuple[dict[str, float], ...]:
+        """sweep.mixtures, every domain named."""
+        return tuple({name: one.get(name, 0.0) for name in self.data.mixture} for one in self.sweep.mixtures)
+
+    @model_validator(mode="after")
+    def _mixtures_are_of_the_domains(self) -> "Study":
+        if self.sweep.mixtures and not self.data.mixture:
+            raise ValueError("sweep.mixtures is set, but data.mixture names no domains; name them there")
+        for given, one in zip(self.sweep.mixtures, self.mixtures, strict=True):
+            unknown = sorted(set(given) - set(self.data.mixture))
+            if unknown:
+                raise ValueError(f"sweep.mixtures has {unknown[0]!r}; data.mixture has {', '.join(self.data.mixture)}")
+            if not any(one.values()):
+                raise ValueError(f"sweep.mixtures has {given}, without a weight above 0; give a domain its share")
+        return self
 
     @model_validator(mode="after")
     def _widths_fit_heads(self) -> "Study":

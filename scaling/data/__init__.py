@@ -5,17 +5,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from scaling.data.corpora import Corpus, Document, read_corpus
+    from scaling.data.domains import Domain, domains_of
     from scaling.data.held_out import EvaluationBatches, HeldOut, Scored
     from scaling.data.pipeline import TrainingBatches
     from scaling.data.preparing import prepare
     from scaling.data.synthetic import Source, source_loss, source_of
-    from scaling.data.tokenized import Summary, Tokens, epochs, load, load_record, save
+    from scaling.data.tokenized import DomainSummary, Summary, Tokens, epochs, load, load_record, save
     from scaling.data.tokenizers import ByteTokenizer, SubwordTokenizer, Tokenizer, tokenizer_for
 
 __all__ = [
     "ByteTokenizer",
     "Corpus",
     "Document",
+    "Domain",
+    "DomainSummary",
     "EvaluationBatches",
     "HeldOut",
     "Scored",
@@ -25,6 +28,7 @@ __all__ = [
     "Tokenizer",
     "Tokens",
     "TrainingBatches",
+    "domains_of",
     "epochs",
     "load",
     "load_record",
@@ -37,11 +41,12 @@ __all__ = [
 ]
 _HOMES = {
     "corpora": ("Corpus", "Document", "read_corpus"),
+    "domains": ("Domain", "domains_of"),
     "held_out": ("EvaluationBatches", "HeldOut", "Scored"),
     "pipeline": ("TrainingBatches",),
     "synthetic": ("Source", "source_loss", "source_of"),
     "preparing": ("prepare",),
-    "tokenized": ("Summary", "Tokens", "epochs", "load", "load_record", "save"),
+    "tokenized": ("DomainSummary", "Summary", "Tokens", "epochs", "load", "load_record", "save"),
     "tokenizers": ("ByteTokenizer", "SubwordTokenizer", "Tokenizer", "tokenizer_for"),
 }
 

@@ -1,7 +1,6 @@
 """A byte-level BPE of the study's own training documents, by the `tokenizers` library: every text comes back."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,6 @@ from scaling.data.scanning import Scan
 from scaling.data.splitting import TRAINS
 from scaling.data.tokenizers import SubwordTokenizer, bpe_tokenizer
 from scaling.data.units import Unit
-from scaling.records import replace
 
 END = "<|endoftext|>"
 
@@ -21,9 +19,8 @@ def train_bpe(
     config: DataConfig,
     corpora: Sequence[tuple[DataConfig, Scan, NDArray[np.int8], float]],
     pool: Pool,
-    path: Path,
 ) -> SubwordTokenizer:
-    """Train on documents that train, write the tokenizer.json to `path`. The same text gives the same tokeniser.
+    """Train on documents that train. The same text gives the same tokeniser.
 
     Args:
       corpora: (its settings, its scan, the fate of its documents, its share of bpe.training_bytes) of each domain.
@@ -47,8 +44,7 @@ def train_bpe(
             f"data.bpe.vocabulary is {wanted}, but the training text has merges for {reached} tokens only; "
             f"use at most {reached}, or give more text"
         )
-    replace(path, made.to_str().encode())
-    return bpe_tokenizer(path, wanted)
+    return bpe_tokenizer(made.to_str().encode(), wanted)
 
 
 def _texts(

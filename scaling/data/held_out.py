@@ -84,7 +84,7 @@ class EvaluationBatches:
         real = self.mask > 0
         return HeldOut(nats[real].astype(np.float64), self.tokens[..., 1:][real], self.documents[real])
 
-    def score(self, nats: NDArray[np.floating]) -> Scored:
+    def score(self, nats: NDArray[np.floating], documents: slice = slice(None)) -> Scored:
         """Mean of token losses and its standard error, documents being the independent units.
 
             mean = sum_d s_d / sum_d n_d,   se^2 = J / (J - 1) * sum_d (s_d - mean n_d)^2 / (sum_d n_d)^2
@@ -95,11 +95,13 @@ class EvaluationBatches:
 
         Args:
           nats: [M, B, L], the loss of each target; where mask is 0 it is ignored, NaN included.
+          documents: those that count, by number; all of them.
         """
         real = self.mask > 0
         owners = self.documents[real]
-        sums = np.bincount(owners, weights=nats[real].astype(np.float64), minlength=self.document_count)
-        counts = np.bincount(owners, minlength=self.document_count)
+        weights = nats[real].astype(np.float64)
+        sums = np.bincount(owners, weights=weights, minlength=self.document_count)[documents]
+        counts = np.bincount(owners, minlength=self.document_count)[documents]
         mean = sums.sum() / counts.sum()
         units = int(np.count_nonzero(counts))
         if units < 2:

@@ -91,7 +91,9 @@ def prepare(
 def _made(config: DataConfig, seed: int, folder: Path, pool: Pool) -> Tokens:
     """Make the tokens in `folder`; tokens.json says that they are whole."""
     domains = _split(config, seed, pool)
-    tokenizer = _tokenizer(config, domains, pool, folder)
+    tokenizer = _tokenizer(config, domains, pool)
+    if isinstance(tokenizer, SubwordTokenizer):
+        write(folder / FILE, tokenizer.content)
     dtype = np.dtype(np.uint16 if tokenizer.vocabulary <= 2**16 else np.uint32)
     train, validation = Stream(folder / "train.npy", dtype), Stream(folder / "validation.npy", dtype)
     encoded = [encode(one.config, one.scan, one.fate, tokenizer, pool, train, validation) for one in domains]
@@ -147,16 +149,14 @@ def _domain(name: str, config: DataConfig, scanned: Scan, fate: NDArray[np.int8]
     return _Domain(name, config, scanned, fate, int(np.sum(scanned.sizes > 0) - np.sum(distinct(scanned, config))))
 
 
-def _tokenizer(config: DataConfig, domains: Sequence[_Domain], pool: Pool, folder: Path) -> Tokenizer:
-    if config.tokenizer == "bpe":
-        whole = sum(domain.weight for domain in config.mixture.values()) or 1.0
-        shares = [config.mixture[one.name].weight / whole if one.name else 1.0 for one in domains]
-        corpora = [(one.config, one.scan, one.fate, share) for one, share in zip(domains, shares, strict=True)]
-        return train_bpe(config, corpora, pool, folder / FILE)
-    found = tokenizer_for(config)
-    if isinstance(found, SubwordTokenizer):
-        write(folder / FILE, found.content())
-    return found
+def _tokenizer(config: DataConfig, domains: Sequence[_Domain], pool: Pool) -> Tokenizer:
+    if config.tokenizer != "bpe":
+        return tokenizer_for(config)
+    whole = sum(config.weights.values()) or 1.0
+    shares = [config.mixture[one.name].weight / whole if one.name else 1.0 for one in domains]
+    return train_bpe(
+        config, [(one.config, one.scan, one.fate, share) for one, share in zip(domains, shares, strict=True)], pool
+    )
 
 
 def _record(domain: _Domain, encoded: Encoded) -> DomainRecord:

@@ -117,7 +117,7 @@ def save(tokens: Tokens, folder: str | Path) -> None:
         else:
             place_file(tokens.folder / f"{name}.npy", folder / f"{name}.npy")
     if isinstance(tokens.tokenizer, SubwordTokenizer):
-        replace(folder / FILE, tokens.tokenizer.content())
+        replace(folder / FILE, tokens.tokenizer.content)
     seal(folder, tokens.record, tokens.summary)
 
 
@@ -184,8 +184,9 @@ def _tokenizer(folder: Path, summary: Summary, sha256: str | None) -> Tokenizer:
     if kind == "pretokenized":
         return Pretokenized(summary.vocabulary, summary.end_of_document)
     path = folder / FILE
-    if sha256 is None or not path.is_file():
+    if not path.is_file():
         raise RecordError(f"{path} is missing; {REMEDY}")
-    found = SubwordTokenizer(kind, str(path.absolute()), sha256, summary.vocabulary, summary.end_of_document)
-    found.content()
-    return found
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise RecordError(f"{path} is damaged (other content than recorded); {REMEDY}")
+    return SubwordTokenizer(kind, content, summary.vocabulary, summary.end_of_document)

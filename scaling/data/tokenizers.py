@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scaling.config import BYTES_VOCABULARY, DataConfig, StudyError, TokenizerFile
 from scaling.data.arrays import TOKEN
 from scaling.data.units import in_pieces
-from scaling.records import RecordError, content_hash
+from scaling.records import content_hash
 
 TokenArray = NDArray[np.unsignedinteger[Any]]
 
@@ -78,18 +78,15 @@ class SubwordTokenizer:
 
     kind: str
     """bpe for one that was trained here, file for another."""
-    path: str
-    sha256: str
+    content: bytes = field(repr=False)
+    """The tokenizer.json."""
     vocabulary: int
     end_of_document: int
 
     @property
     def identity(self) -> str:
-        return f"{self.kind}-{content_hash([self.sha256, self.end_of_document])[:12]}"
-
-    def content(self) -> bytes:
-        """The tokenizer.json; RecordError where it is not as recorded."""
-        return _content(self.path, self.sha256)
+        sha256 = hashlib.sha256(self.content).hexdigest()
+        return f"{self.kind}-{content_hash([sha256, self.end_of_document])[:12]}"
 
     def encode(self, text: str) -> TokenArray:
         """Tokens, uint32. StudyError where the text gives the end of document, which then means two things."""
@@ -97,12 +94,13 @@ class SubwordTokenizer:
         return np.concatenate([np.zeros(0, np.uint32), *parts])
 
     def encode_pieces(self, pieces: Iterable[bytes]) -> Iterator[TokenArray]:
+        opened = _opened(self.content)
         for piece in pieces:
-            (encoding,) = _opened(self.path, self.sha256).encode_batch_fast([piece.decode()], add_special_tokens=False)
+            (encoding,) = opened.encode_batch_fast([piece.decode()], add_special_tokens=False)
             tokens = np.array(encoding.ids, dtype=np.uint32)
             if np.any(tokens == self.end_of_document):
                 raise StudyError(
-                    f"data.end_of_document is token {self.end_of_document}, which {self.path} also makes of text "
+                    f"data.end_of_document is token {self.end_of_document}, which the tokenizer also makes of text "
                     f"({piece[:40].decode(errors='replace')!r}...); name a special token"
                 )
             yield tokens
@@ -110,7 +108,7 @@ class SubwordTokenizer:
     def decode(self, tokens: TokenArray) -> str:
         tokens = np.asarray(tokens)
         ids = tokens[tokens != self.end_of_document].tolist()
-        return str(_opened(self.path, self.sha256).decode(ids, skip_special_tokens=False))
+        return str(_opened(self.content).decode(ids, skip_special_tokens=False))
 
 
 @dataclass(frozen=True)
@@ -134,14 +132,11 @@ class Pretokenized:
         raise StudyError("data.tokenizer is 'pretokenized', which knows tokens alone: it has no text for them")
 
 
-def tokenizer_for(config: DataConfig, trained: Path | None = None) -> Tokenizer:
-    """The tokeniser that `data.tokenizer` names.
-
-    Args:
-      trained: the tokenizer.json of a bpe, which a run keeps beside its tokens.
+def tokenizer_for(config: DataConfig) -> Tokenizer:
+    """The tokeniser that `data.tokenizer` names; a bpe lies with the tokens that it was trained for (`load`).
 
     Raises:
-      StudyError: an existing tokenizer.json is not there any more, or not as it was.
+      StudyError: an existing tokenizer.json is not there any more, or not as it was; or it is a bpe.
     """
     if config.tokenizer == "bytes":
         return ByteTokenizer()
@@ -153,42 +148,29 @@ def tokenizer_for(config: DataConfig, trained: Path | None = None) -> Tokenizer:
     if isinstance(config.tokenizer, TokenizerFile):
         file = config.tokenizer
         path = Path(file.path).expanduser()
-        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != file.sha256:
-            state = "another content" if path.is_file() else "nothing there"
-            raise StudyError(
-                f"data.tokenizer is {file.path!r}, which has {state} than when the study was read; put it back"
-            )
-        return SubwordTokenizer("file", str(path.absolute()), file.sha256, file.vocabulary, file.end_of_document)
-    if trained is None:
-        raise StudyError("data.tokenizer is 'bpe', which is trained when the text is read")
-    return bpe_tokenizer(trained, config.vocabulary)
+        content = path.read_bytes() if path.is_file() else b""
+        if hashlib.sha256(content).hexdigest() != file.sha256:
+            state = "changed" if content else "vanished"
+            raise StudyError(f"data.tokenizer is {file.path!r}, which {state} since the study was read; put it back")
+        return SubwordTokenizer("file", content, file.vocabulary, file.end_of_document)
+    raise StudyError("data.tokenizer is 'bpe', which is trained on the study's text; load it with the run's tokens")
 
 
-def bpe_tokenizer(path: Path, vocabulary: int) -> SubwordTokenizer:
+def bpe_tokenizer(content: bytes, vocabulary: int) -> SubwordTokenizer:
     """A bpe that was trained here; the end of document is its last token."""
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    return SubwordTokenizer("bpe", str(path.absolute()), sha256, vocabulary, vocabulary - 1)
+    return SubwordTokenizer("bpe", content, vocabulary, vocabulary - 1)
 
 
-@lru_cache(maxsize=8)
-def _opened(path: str, sha256: str) -> Any:
+@lru_cache(maxsize=4)
+def _opened(content: bytes) -> Any:
     """The library's tokeniser: text alone gives no special token, and nothing is cut off or filled up."""
     from tokenizers import Tokenizer as Library
 
     try:
-        opened = Library.from_buffer(_content(path, sha256))
+        opened = Library.from_buffer(content)
     except Exception as error:  # the library raises plain Exception
-        if isinstance(error, RecordError):
-            raise
-        raise StudyError(f"data.tokenizer is {path!r}, which the `tokenizers` library cannot read: {error}") from None
+        raise StudyError(f"data.tokenizer is not what the `tokenizers` library reads: {error}") from None
     opened.encode_special_tokens = True
     opened.no_truncation()
     opened.no_padding()
     return opened
-
-
-def _content(path: str, sha256: str) -> bytes:
-    content = Path(path).read_bytes()
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise RecordError(f"{path} is damaged (other content than recorded); run the study again to have it made anew")
-    return content

@@ -1,7 +1,7 @@
 """The model family: from a width to a model and its recipe, and from a number of parameters back to a width."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 
 from pydantic import ValidationError
@@ -71,7 +71,13 @@ def _parameterization(study: Study, width: int, layers: int) -> Parameterization
     )
 
 
-def recipe_of(model: ModelConfig, training: TrainingConfig, seed: int, total_steps: int | None = None) -> Recipe:
+def recipe_of(
+    model: ModelConfig,
+    training: TrainingConfig,
+    seed: int,
+    total_steps: int | None = None,
+    mixture: Mapping[str, float] | None = None,
+) -> Recipe:
     """The training settings of `model`: with s = width / reference_width,
 
     learning_rate(width) = learning_rate x s^learning_rate_exponent    before the parameterisation's multipliers
@@ -109,6 +115,7 @@ def recipe_of(model: ModelConfig, training: TrainingConfig, seed: int, total_ste
         gradient_clip=training.gradient_clip,
         divergence_factor=training.divergence_factor,
         seed=seed,
+        mixture=dict(mixture or {}),
     )
 
 

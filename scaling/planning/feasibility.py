@@ -7,7 +7,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 from scaling.config import Study
-from scaling.records import BatchSizes, Horizon, Trajectory
+from scaling.records import BatchSizes, Horizon, Trajectory, shares
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,17 @@ def trajectory_problems(study: Study, trajectories: Sequence[Trajectory]) -> Ite
                     f"sweep.replicate_widths has {width}, which is not among the {study.sweep.sizes_per_budget} sizes "
                     f"of any budget; use {sorted(taking_part)}"
                 )
+
+
+def mixture_problems(study: Study) -> Iterator[str]:
+    """Mixtures that are one and the same."""
+    known = {"data.mixture": shares(study.data.weights)}
+    for number, mixture in enumerate(study.mixtures):
+        mine = shares(mixture)
+        for name, other in known.items():
+            if mine == other:
+                yield f"sweep.mixtures has {dict(study.sweep.mixtures[number])}, the shares of {name}; leave it out"
+        known[f"sweep.mixtures.{number}"] = mine
 
 
 def _warmup_problem(study: Study, long_enough: Sequence[tuple[Trajectory, Horizon]]) -> Iterator[str]:

@@ -31,6 +31,8 @@ class PlanRow:
     tokens_per_param: tuple[float, ...]
     epochs: tuple[float, ...]
     """D / unique training tokens."""
+    mixture: dict[str, float]
+    """Domain -> share of the training tokens; empty where the text is no mixture."""
     learning_rate: float
     batch_tokens: int
     """At the first step; training.batch_ramp may let it grow."""
@@ -131,7 +133,8 @@ class Plan:
             steps=tuple(horizon.steps for horizon in horizons),
             decay_steps=tuple(horizon.decay_steps for horizon in horizons),
             tokens_per_param=tuple(count / trajectory.params for count in tokens),
-            epochs=tuple(count / self.data.train_tokens for count in tokens),
+            epochs=tuple(count / trajectory.unique_tokens for count in tokens),
+            mixture=trajectory.recipe.mixture,
             learning_rate=trajectory.recipe.learning_rate,
             batch_tokens=trajectory.batch_tokens,
             training_flops=trajectory.training_flops,

@@ -15,10 +15,12 @@ from scaling.records.batches import BatchSizes, BatchStage, ramp
 from scaling.records.compiled import Compiled, CompileRequest, ProgramRequest, Refused, Where
 from scaling.records.directories import RunDirectory, TrajectoryDirectory
 from scaling.records.known import KnownEntropy
+from scaling.records.mixtures import SLOTS, shares, slots
 from scaling.records.provenance import provenance
 from scaling.records.schema import (
     SCHEMA,
     DataRecord,
+    DomainObservation,
     DomainRecord,
     Horizon,
     Job,
@@ -31,11 +33,13 @@ from scaling.records.schema import (
 
 __all__ = [
     "SCHEMA",
+    "SLOTS",
     "BatchSizes",
     "BatchStage",
     "CompileRequest",
     "Compiled",
     "DataRecord",
+    "DomainObservation",
     "DomainRecord",
     "Horizon",
     "Job",
@@ -61,4 +65,6 @@ __all__ = [
     "ramp",
     "read_json",
     "replace",
+    "shares",
+    "slots",
 ]

@@ -23,7 +23,8 @@ from scaling.records.batches import BatchSizes, BatchStage
 SCHEMA = 1
 """Version of every record here; a reader refuses a newer one by name."""
 
-Role = Literal["fit", "check"]
+Role = Literal["fit", "check", "mixture"]
+"""fit: what the study's laws see; check: the larger model; mixture: at another mixture than the study's own."""
 
 
 class DomainRecord(Part):
@@ -81,6 +82,8 @@ class Recipe(Part):
     divergence_factor: float
     seed: int
     """Of the initial weights and the data order."""
+    mixture: Annotated[dict[str, float], Field(exclude_if=unused, default_factory=dict)]
+    """Domain -> share of the training sequences, where the text is a mixture."""
 
     @property
     def batches(self) -> BatchSizes:
@@ -163,6 +166,12 @@ class Trajectory(Part):
         return f"w{self.model.width}-l{self.model.layers}-s{self.recipe.seed}-{content_hash(self.identity)[:10]}"
 
     @property
+    def unique_tokens(self) -> int:
+        """Training tokens that it may see, each counted once: of every domain that it has a share of."""
+        domains = [one.train_tokens for one in self.data.domains if self.recipe.mixture.get(one.name)]
+        return sum(domains) if self.data.domains else self.data.train_tokens
+
+    @property
     def own(self) -> tuple[Own, ...]:
         """The parts of the user's own that it runs; the text of an own corpus is on disk already."""
         parts = (self.model.own, self.recipe.optimizer, self.recipe.schedule, *self.metrics)
@@ -240,6 +249,24 @@ class Job(Part):
         return sum(trajectory.training_flops for trajectory in self.trajectories)
 
 
+class DomainObservation(Part):
+    """What a horizon has seen of one domain of a mixture, and what it loses on that domain's held-out documents."""
+
+    share: float
+    """Of the training sequences."""
+    tokens: float
+    """share x D."""
+    unique_tokens: int
+    epochs: float
+    """tokens / unique_tokens."""
+    loss: float
+    """Mean over its held-out tokens, in nats a token."""
+    loss_se: float
+    """Its standard error over its held-out documents."""
+    bits_per_byte: float | None
+    """None where the text of the tokens is not known."""
+
+
 class Observation(Part):
     """One row of what was learnt: a horizon's N, D, C and loss, under one convention, and where it came from."""
 
@@ -256,7 +283,8 @@ class Observation(Part):
     """Mean validation cross-entropy in nats a token."""
     loss_se: float
     """Its standard error over held-out documents."""
-    bits_per_byte: float
+    bits_per_byte: float | None
+    """None where the text of the tokens is not known."""
     train_loss: float
     """Mean training loss of the decay's last tenth."""
     params_convention: str
@@ -273,3 +301,5 @@ class Observation(Part):
     horizon: str
     metrics: Annotated[dict[str, float], Field(exclude_if=unused, default_factory=dict)]
     """The user's own: attribute -> value."""
+    domains: Annotated[dict[str, DomainObservation], Field(exclude_if=unused, default_factory=dict)]
+    """Of a mixture, by name."""

@@ -12,20 +12,29 @@ from scaling.accounting import Count, counts
 from scaling.config import Study
 from scaling.laws import LawError, LawFit
 from scaling.planning import cost_table
-from scaling.records import Observation, RunDirectory, content_hash, pretty_json, replace
+from scaling.records import DomainObservation, Observation, RunDirectory, content_hash, pretty_json, replace
 
+OF_DOMAIN = tuple(DomainObservation.model_fields)
+"""What a row says of each domain of a mixture."""
 MAIN = "chinchilla"
 """The law that answers and that the check tests."""
 
 
 def table_of(rows: Sequence[Observation]) -> pl.DataFrame:
-    """Observations as a table, one row each, in their fields' names; the user's own metrics as metric_<attribute>."""
+    """Observations as a table, one row each, in their fields' names; the user's own metrics as metric_<attribute>, and
+    what a mixture's domains say as share_<domain>, epochs_<domain>, loss_<domain> and so on."""
+    apart = {"metrics", "domains"}
     own = sorted({name for row in rows for name in row.metrics})
-    columns = [name for name in Observation.model_fields if name != "metrics"]
+    domains = sorted({name for row in rows for name in row.domains})
+    columns = [name for name in Observation.model_fields if name not in apart]
     plain = [
-        row.model_dump(exclude={"metrics"}) | {f"metric_{name}": row.metrics.get(name) for name in own} for row in rows
+        row.model_dump(exclude=apart)
+        | {f"metric_{name}": row.metrics.get(name) for name in own}
+        | {f"{field}_{name}": getattr(one, field) for name, one in row.domains.items() for field in OF_DOMAIN}
+        for row in rows
     ]
-    return pl.DataFrame(plain, schema=[*columns, *(f"metric_{name}" for name in own)], orient="row")
+    further = [*(f"metric_{name}" for name in own), *(f"{field}_{name}" for name in domains for field in OF_DOMAIN)]
+    return pl.DataFrame(plain, schema=[*columns, *further], orient="row")
 
 
 def write_observations(directory: RunDirectory, rows: Sequence[Observation]) -> None:

@@ -56,4 +56,12 @@ def source_of(
     if not directory.observations.is_file():
         raise StudyError(f"{path} has no observations.csv; give the folder of a `scaling run`, or a table")
     study = load_study(directory.study)
-    return Source(directory.observations, settings_of(study, counter(study, directory)), columns, directory.laws)
+    rows = _rows(directory.observations, forms) if study.sweep.mixtures else directory.observations
+    return Source(rows, settings_of(study, counter(study, directory)), columns, directory.laws)
+
+
+def _rows(path: Path, forms: Sequence[LawForm]) -> Path | pl.DataFrame:
+    """A run's observations; those at other mixtures than its own only for forms that are a function of shares."""
+    if any(name.startswith("share_") for form in forms for name in form.inputs):
+        return path
+    return pl.read_csv(path).filter(pl.col("role") != "mixture")

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from scaling.config import Own, StudyError, loaded
-from scaling.data import EvaluationBatches, HeldOut
+from scaling.data import Domain, EvaluationBatches, HeldOut, Scored
 from scaling.training.state import Params
 from scaling.training.step import Program
 
@@ -23,9 +23,17 @@ class Evaluation:
     """Of the mean, clustered by document."""
     metrics: dict[str, float] = field(default_factory=dict)
     """The user's own: attribute -> value."""
+    domains: dict[str, Scored] = field(default_factory=dict)
+    """Of a mixture: the held-out documents of each domain."""
 
 
-def evaluate(program: Program, params: Params, batches: EvaluationBatches, metrics: Sequence[Own] = ()) -> Evaluation:
+def evaluate(
+    program: Program,
+    params: Params,
+    batches: EvaluationBatches,
+    metrics: Sequence[Own] = (),
+    domains: Sequence[Domain] = (),
+) -> Evaluation:
     """Cross-entropy of every held-out token but the first: mean in nats a token, standard error by document; and what
     the user's own metrics make of these losses."""
     sequences = len(batches.tokens[0])
@@ -34,7 +42,9 @@ def evaluate(program: Program, params: Params, batches: EvaluationBatches, metri
     pending = [program.losses(params, program.placed(tokens[mine], sequences)) for tokens in batches.tokens]
     nats = np.stack(jax.device_get(pending))
     score = batches.score(nats)
-    return Evaluation(score.mean, score.standard_error, measured(metrics, batches.held_out(nats)) if metrics else {})
+    own = measured(metrics, batches.held_out(nats)) if metrics else {}
+    of_domains = {one.name: batches.score(nats, one.documents) for one in domains}
+    return Evaluation(score.mean, score.standard_error, own, of_domains)
 
 
 def measured(metrics: Sequence[Own], held_out: HeldOut) -> dict[str, float]:
@@ -54,6 +64,6 @@ def measured(metrics: Sequence[Own], held_out: HeldOut) -> dict[str, float]:
     return found
 
 
-def bits_per_byte(nats_a_token: float, tokens: int, text_bytes: int) -> float:
-    """tokens x nats / (ln 2 x bytes): comparable across tokenisers."""
-    return nats_a_token * tokens / (math.log(2) * text_bytes)
+def bits_per_byte(nats_a_token: float, tokens: int, text_bytes: int) -> float | None:
+    """tokens x nats / (ln 2 x bytes): comparable across tokenisers; None where the text is not known."""
+    return None if not text_bytes else nats_a_token * tokens / (math.log(2) * text_bytes)

@@ -10,9 +10,21 @@ from pathlib import Path
 import jax
 
 from scaling.config import MeshConfig, ModelConfig, StudyError, changed
-from scaling.data import EvaluationBatches, Tokens, TrainingBatches, epochs, load
+from scaling.data import (
+    Domain,
+    DomainSummary,
+    EvaluationBatches,
+    Scored,
+    Tokens,
+    TrainingBatches,
+    domains_of,
+    epochs,
+    load,
+)
 from scaling.planning import left_in, usable_cores
 from scaling.records import (
+    DomainObservation,
+    DomainRecord,
     Horizon,
     Job,
     Observation,
@@ -128,10 +140,12 @@ def _task(
         sequences=trajectory.recipe.batches,
         sequence_length=trajectory.model.sequence_length,
         seed=trajectory.recipe.seed,
+        domains=domains_of(tokens.record, trajectory.recipe.mixture),
     )
 
     def commit(horizon: Horizon, state: TrainState) -> None:
-        score = evaluate(compiled, compiled.evaluated(state), held_out, trajectory.metrics)
+        domains = domains_of(tokens.record, trajectory.recipe.mixture)
+        score = evaluate(compiled, compiled.evaluated(state), held_out, trajectory.metrics, domains)
         tail = float(state.tail_loss) / (horizon.steps - trajectory.tail_start(horizon))
         row = observe(trajectory, horizon, tokens, score, tail)
         if is_first():
@@ -190,14 +204,38 @@ def observe(
         flops_convention=trajectory.accounting.flops,
         params_non_embedding=trajectory.params_non_embedding,
         flops_causal=float(horizon.tokens) * trajectory.flops_per_token_causal,
-        unique_tokens=tokens.record.train_tokens,
-        epochs=epochs(horizon.tokens, tokens.record.train_tokens),
+        unique_tokens=trajectory.unique_tokens,
+        epochs=epochs(horizon.tokens, trajectory.unique_tokens),
         steps=horizon.steps,
         decay_steps=horizon.decay_steps,
         learning_rate=trajectory.recipe.learning_rate,
         batch_tokens=trajectory.recipe.batches.at(horizon.steps - 1) * trajectory.model.sequence_length,
         horizon=horizon.name,
         metrics=score.metrics,
+        domains={
+            one.name: _of_domain(one, record, summary, horizon.tokens, score.domains[one.name])
+            for one, record, summary in zip(
+                domains_of(tokens.record, trajectory.recipe.mixture),
+                tokens.record.domains,
+                tokens.summary.domains,
+                strict=True,
+            )
+        },
+    )
+
+
+def _of_domain(
+    domain: Domain, record: DomainRecord, summary: DomainSummary, tokens: int, score: Scored
+) -> DomainObservation:
+    seen = domain.share * tokens
+    return DomainObservation(
+        share=domain.share,
+        tokens=seen,
+        unique_tokens=record.train_tokens,
+        epochs=epochs(seen, record.train_tokens),
+        loss=score.mean,
+        loss_se=score.standard_error,
+        bits_per_byte=bits_per_byte(score.mean, record.validation_tokens, summary.validation_bytes),
     )
 
 

@@ -31,8 +31,8 @@ def opened(path: str | Path) -> Iterator[IO[bytes]]:
     broken: tuple[type[Exception], ...] = (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError)
     try:
         if suffix == ".zst":
-            opener, error = _zstandard(path)
-            broken = (*broken, error)
+            zstd = _zstandard(path)
+            opener, broken = zstd.open, (*broken, zstd.ZstdError)
         else:
             opener = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}.get(suffix, open)
         with opener(path, "rb") as file:
@@ -53,16 +53,15 @@ def _kind(suffix: str) -> str:
     return {".gz": "gzip", ".zst": "zstandard"}.get(suffix, suffix[1:])
 
 
-def _zstandard(path: str | Path) -> tuple[Any, type[Exception]]:
-    """`open` of zstandard files, and its error: the standard library's from Python 3.14 on."""
-    if sys.version_info >= (3, 14):
-        from compression import zstd
-
-        return zstd.open, zstd.ZstdError
+def _zstandard(path: str | Path) -> Any:
+    """The module that reads zstandard: the standard library's from Python 3.14 on."""
     try:
-        import zstandard
+        if sys.version_info >= (3, 14):
+            from compression import zstd
+        else:
+            from backports import zstd
     except ImportError:
         raise StudyError(
-            f"data.corpus: {path} is zstandard, which this Python reads with the extra zst: pip install 'scaling[zst]'"
+            f"data.corpus: {path} is zstandard, which takes the extra zst: pip install 'scaling[zst]'"
         ) from None
-    return zstandard.open, zstandard.ZstdError
+    return zstd

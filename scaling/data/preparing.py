@@ -95,10 +95,8 @@ def _made(config: DataConfig, seed: int, folder: Path, pool: Pool) -> Tokens:
     if isinstance(tokenizer, SubwordTokenizer):
         write(folder / FILE, tokenizer.content)
     dtype = np.dtype(np.uint16 if tokenizer.vocabulary <= 2**16 else np.uint32)
-    train, validation = Stream(folder / "train.npy", dtype), Stream(folder / "validation.npy", dtype)
-    encoded = [encode(one.config, one.scan, one.fate, tokenizer, pool, train, validation) for one in domains]
-    train.finish()
-    validation.finish()
+    with Stream(folder / "train.npy", dtype) as train, Stream(folder / "validation.npy", dtype) as validation:
+        encoded = [encode(one.config, one.scan, one.fate, tokenizer, pool, train, validation) for one in domains]
     lengths = np.concatenate([one.validation_lengths for one in encoded])
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     sizes = np.concatenate([one.scan.sizes[one.fate == HELD_OUT] for one in domains])

@@ -4,7 +4,7 @@ import hashlib
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.lib import format as npy
@@ -18,7 +18,7 @@ BLOCK = 2**22
 
 
 class Stream:
-    """A one-dimensional .npy that grows; whole once `finish` returns."""
+    """A one-dimensional .npy that grows; whole where its block ends without an error."""
 
     def __init__(self, path: Path, dtype: np.dtype[Any]):
         self.path, self.dtype, self.length = path, dtype, 0
@@ -36,14 +36,21 @@ class Stream:
         self.length += part.stat().st_size // self.dtype.itemsize
         part.unlink()
 
-    def finish(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with self._file:
+            if kind is None:
+                self._finish()
+
+    def _finish(self) -> None:
         self._file.seek(0)
         header = {"descr": npy.dtype_to_descr(self.dtype), "fortran_order": False, "shape": (self.length,)}
         npy.write_array_header_1_0(self._file, header)
         assert self._file.tell() == HEADER_BYTES
         self._file.flush()
         os.fsync(self._file.fileno())
-        self._file.close()
 
 
 def fingerprint(*arrays: NDArray[Any]) -> str:
@@ -85,10 +92,9 @@ def write_array(path: Path, array: NDArray[Any]) -> None:
     """`array` as .npy at `path`, whole or not at all, block by block."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        stream = Stream(temporary, array.dtype)
-        for start in range(0, len(array), BLOCK):
-            stream.append(array[start : start + BLOCK])
-        stream.finish()
+        with Stream(temporary, array.dtype) as stream:
+            for start in range(0, len(array), BLOCK):
+                stream.append(array[start : start + BLOCK])
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

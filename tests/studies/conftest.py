@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -106,20 +106,6 @@ def scaling(tmp_path: Path) -> Scaling:
 def terminal(capsys: pytest.CaptureFixture[str]) -> Terminal:
     """Run a verb of the law engine as a user would, in this process."""
     return Terminal(capsys)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own, 100 MB small."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", str(folder)]
-    try:
-        subprocess.run(mount, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"cannot mount a small file system here: {error}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
 
 
 def environment() -> dict[str, str]:

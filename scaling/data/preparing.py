@@ -121,12 +121,11 @@ def _split(config: DataConfig, seed: int, pool: Pool) -> list[_Domain]:
         scanned = scan(config, seed, pool)
         return [_domain("", config, scanned, split(scanned, config))]
     domains = []
-    wanted = -(-config.validation_tokens // len(config.mixture))
     for name, domain in config.mixture.items():
         own = of_domain(config, domain)
         try:
             scanned = scan(own, seed, pool)
-            domains.append(_domain(name, own, scanned, split(scanned, own, wanted)))
+            domains.append(_domain(name, own, scanned, split(scanned, own, len(config.mixture))))
         except StudyError as error:
             raise StudyError(_renamed(str(error), name)) from None
     dropped = drop_held_out([one.scan for one in domains], [one.fate for one in domains])

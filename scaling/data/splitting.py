@@ -21,10 +21,10 @@ LARGEST_HELD_OUT_DOCUMENT = 0.25
 loss is never that of a few long documents."""
 
 
-def split(scan: Scan, config: DataConfig, wanted: int | None = None) -> NDArray[np.int8]:
+def split(scan: Scan, config: DataConfig, domains: int = 1) -> NDArray[np.int8]:
     """[N] DROPPED (empty, skipped, or equal to an earlier one), TRAINS or HELD_OUT.
 
-    `wanted`: in place of data.validation_tokens.
+    `domains`: among which data.validation_tokens are held out in equal parts; this is one of them.
 
     Raises:
       StudyError: so much cannot be held out of this text.
@@ -33,12 +33,12 @@ def split(scan: Scan, config: DataConfig, wanted: int | None = None) -> NDArray[
     kept = np.flatnonzero(fate)
     lengths, turns = scan.sizes[kept] + 1, scan.turns[kept]
     total = int(lengths.sum())
-    wanted, field = _wanted(config, total, wanted)
+    wanted, field = _wanted(config, total, domains)
     most = int(total * LARGEST_HELD_OUT_SHARE)
     if wanted > most:
         raise StudyError(
             f"{field}, but the text in data.corpus {config.corpus!r} has only "
-            f"{total} tokens, of which at most half can be held out; use at most {most}, or give more text"
+            f"{total} tokens, of which at most half can be held out; use at most {most * domains}, or give more text"
         )
     longest = max(1, int(wanted * LARGEST_HELD_OUT_DOCUMENT))
     order = np.lexsort((turns[:, 1], turns[:, 0], np.maximum(lengths, longest)))
@@ -53,21 +53,20 @@ def split(scan: Scan, config: DataConfig, wanted: int | None = None) -> NDArray[
     if count < 2:
         raise StudyError(
             f"{field}, which holds out a single document: its loss would have no standard "
-            f"error; use at least {int(taken[0]) + 1}, or shorter documents"
+            f"error; use at least {(int(taken[0]) + 1) * domains}, or shorter documents"
         )
     fate[kept[order[:count]]] = HELD_OUT
     return fate
 
 
-def _wanted(config: DataConfig, total: int, wanted: int | None) -> tuple[int, str]:
+def _wanted(config: DataConfig, total: int, domains: int) -> tuple[int, str]:
     """Tokens to hold out, and the words that name the field."""
     if config.validation_share is not None:
         tokens = math.ceil(config.validation_share * total)
         return tokens, f"data.validation_share is {config.validation_share} ({tokens} tokens)"
-    tokens = config.validation_tokens if wanted is None else wanted
-    return tokens, f"data.validation_tokens is {config.validation_tokens}" + (
-        f" ({tokens} of each domain)" if wanted is not None else ""
-    )
+    tokens = math.ceil(config.validation_tokens / domains)
+    of_each = f" ({tokens} of each domain)" if domains > 1 else ""
+    return tokens, f"data.validation_tokens is {config.validation_tokens}{of_each}"
 
 
 def drop_held_out(scans: list[Scan], fates: list[NDArray[np.int8]]) -> list[int]:

@@ -4,6 +4,7 @@ Both readings stream: what is in memory is a few units of text and 40 bytes of e
 and seed give the same tokens, however many processes read them.
 """
 
+import os
 import re
 import shutil
 import tempfile
@@ -25,7 +26,7 @@ from scaling.data.splitting import DROPPED, HELD_OUT, TRAINS, drop_held_out, spl
 from scaling.data.streams import Stream, fingerprint, open_array, write_array
 from scaling.data.tokenized import FILE, REMEDY, DomainSummary, Summary, Tokens, load, seal
 from scaling.data.tokenizers import SubwordTokenizer, Tokenizer, tokenizer_for
-from scaling.records import DataRecord, DomainRecord, RecordError, exclusive
+from scaling.records import DataRecord, DomainRecord, RecordError, exclusive, is_disk_full
 from scaling.records import replace as write
 
 
@@ -70,7 +71,7 @@ def prepare(
             with tempfile.TemporaryDirectory(prefix="scaling-tokens-") as temporary:
                 return replace(_made(config, seed, Path(temporary), pool), folder=None)  # mapped, though unlinked
         folder = cache.expanduser() / key
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        _refuse_unwritable(folder.parent)
         with exclusive(folder.with_suffix(".lock"), wait=True, holder="scaling"):
             try:
                 return load(folder)
@@ -86,6 +87,18 @@ def prepare(
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
             return load(folder)
+
+
+def _refuse_unwritable(cache: Path) -> None:
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        writable = os.access(cache, os.W_OK | os.X_OK)
+    except OSError as error:
+        if is_disk_full(error):
+            raise
+        writable = False
+    if not writable:
+        raise StudyError(f"engine.token_cache is {str(cache)!r}, which cannot be written; name another folder, or null")
 
 
 def _made(config: DataConfig, seed: int, folder: Path, pool: Pool) -> Tokens:

@@ -13,7 +13,7 @@ from scaling.config import Study
 from scaling.data import Tokens
 from scaling.laws import Allocation, LawFit, count, number
 from scaling.planning import Plan, plan_checkpoint_bytes
-from scaling.records import KnownEntropy, Observation, RunDirectory
+from scaling.records import KnownEntropy, Observation, RunDirectory, shares
 from scaling.reporting import entropy as entropies
 from scaling.studies.check import Check
 from scaling.studies.progress import duration
@@ -82,10 +82,21 @@ def start(planned: Plan, tokens: Tokens, root: Path) -> None:
     record, summary = tokens.record, tokens.summary
     out.print(
         f"text: {summary.documents} documents, {record.train_tokens:,} training and {record.validation_tokens:,} "
-        f"held-out tokens ({summary.tokenizer}), fingerprint {record.fingerprint[:12]}"
+        f"held-out tokens ({summary.tokenizer}{_text_a_token(tokens)}), fingerprint {record.fingerprint[:12]}"
     )
+    mixture = shares(planned.study.data.weights)
+    for domain in record.domains:
+        out.print(f"  {domain.name}: share {mixture[domain.name]:.4g}, {domain.train_tokens:,} training tokens")
     totals(planned)
     out.print(f"run directory: {root}")
+
+
+def _text_a_token(tokens: Tokens) -> str:
+    """How much text a token is, where it is not one byte and where the text is known."""
+    record, summary = tokens.record, tokens.summary
+    text_bytes = summary.train_bytes + summary.validation_bytes
+    count = record.train_tokens + record.validation_tokens - summary.documents
+    return "" if text_bytes in (0, count) else f", {text_bytes / count:.2f} bytes a token"
 
 
 def warn(line: str) -> None:

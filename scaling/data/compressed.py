@@ -16,8 +16,9 @@ SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
 
 
 def is_compressed(path: str | Path) -> bool:
-    """Whether the name says so."""
-    return str(path).lower().endswith(SUFFIXES)
+    """Whether the name says so; an archive is no text, compressed or not."""
+    name = str(path).lower()
+    return name.endswith(SUFFIXES) and not Path(name).stem.endswith(".tar")
 
 
 @contextmanager
@@ -27,7 +28,7 @@ def opened(path: str | Path) -> Iterator[IO[bytes]]:
     Raises:
       StudyError: it cannot be read, or is cut off, or not what its suffix says.
     """
-    suffix = Path(path).suffix.lower()
+    suffix = Path(path).suffix.lower() if is_compressed(path) else ""
     broken: tuple[type[Exception], ...] = (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError)
     try:
         if suffix == ".zst":

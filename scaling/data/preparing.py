@@ -24,7 +24,7 @@ from scaling.data.pool import Pool, Watching, unwatched
 from scaling.data.scanning import Scan, distinct, scan
 from scaling.data.splitting import DROPPED, HELD_OUT, TRAINS, drop_held_out, split
 from scaling.data.streams import Stream, fingerprint, open_array, write_array
-from scaling.data.tokenized import FILE, REMEDY, DomainSummary, Summary, Tokens, load, seal
+from scaling.data.tokenized import FILE, REMEDY, DomainSummary, Summary, Tokens, load, opened, seal
 from scaling.data.tokenizers import SubwordTokenizer, Tokenizer, tokenizer_for
 from scaling.records import DataRecord, DomainRecord, RecordError, exclusive, is_disk_full
 from scaling.records import replace as write
@@ -86,7 +86,7 @@ def prepare(
                 partial.rename(folder)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
-            return load(folder)
+            return opened(folder)
 
 
 def _refuse_unwritable(cache: Path) -> None:
@@ -125,7 +125,7 @@ def _made(config: DataConfig, seed: int, folder: Path, pool: Pool) -> Tokens:
         domains=tuple(_record(one, found) for one, found in zip(domains, encoded, strict=True) if one.name),
     )
     seal(folder, record, _summary(domains, tokenizer, record))
-    return load(folder)
+    return opened(folder)
 
 
 def _split(config: DataConfig, seed: int, pool: Pool) -> list[_Domain]:

@@ -106,7 +106,7 @@ def _blocks(file: IO[bytes]) -> Iterator[bytes]:
 
 
 def cut(path: Path, name: str) -> list[Sections]:
-    """The sections of a file that is UTF-8, as units; joined they give it back."""
+    """The sections of a file that is UTF-8, as units (one, where it can only be read from its beginning on)."""
     size = max(1, min(SECTION_CHARACTERS, _characters(path) // SECTIONS))
     units: list[Sections] = []
     lengths: list[int] = []
@@ -114,7 +114,7 @@ def cut(path: Path, name: str) -> list[Sections]:
     for section in _sections(path, size):
         lengths.append(len(section.encode("utf-8")))
         stop += lengths[-1]
-        if stop - start >= UNIT_BYTES or len(lengths) >= MOST_FILES:
+        if (stop - start >= UNIT_BYTES or len(lengths) >= MOST_FILES) and not is_compressed(path):
             units.append(Sections(str(path), name, number, start, tuple(lengths)))
             start, number, lengths = stop, number + len(lengths), []
     return [*units, Sections(str(path), name, number, start, tuple(lengths))] if lengths else units

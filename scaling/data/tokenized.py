@@ -139,13 +139,20 @@ def load(folder: str | Path) -> Tokens:
     Raises:
       RecordError: names the file that is missing or damaged.
     """
+    found = opened(folder)
+    record, arrays = found.record, (found.train, found.validation, found.validation_documents)
+    lengths_agree = (len(found.train), len(found.validation)) == (record.train_tokens, record.validation_tokens)
+    if not lengths_agree or fingerprint(*arrays) != record.fingerprint:
+        raise RecordError(f"{folder} is damaged (the tokens do not have the recorded fingerprint); {REMEDY}")
+    return found
+
+
+def opened(folder: str | Path) -> Tokens:
+    """The same, checked by size alone: for tokens that were hashed a moment ago."""
     folder = Path(folder)
     record, summary, meta = _described(folder)
     sizes = meta["bytes"]
     arrays = [open_array(folder / f"{name}.npy", sizes[name], REMEDY) for name in ARRAYS]
-    lengths_agree = (len(arrays[0]), len(arrays[1])) == (record.train_tokens, record.validation_tokens)
-    if not lengths_agree or fingerprint(*arrays) != record.fingerprint:
-        raise RecordError(f"{folder} is damaged (the tokens do not have the recorded fingerprint); {REMEDY}")
     if "validation_bytes" in sizes:
         known = open_array(folder / "validation_bytes.npy", sizes["validation_bytes"], REMEDY)
     else:  # written before this was kept, when every tokeniser was one of bytes

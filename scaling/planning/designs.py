@@ -16,7 +16,14 @@ from fractions import Fraction
 from scaling.accounting import Count, counts, size_and_cost
 from scaling.config import ModelConfig, Own, Schedule, Study, StudyError
 from scaling.planning.family import cost_table, model_of, nearest_width, params_at, recipe_of
-from scaling.planning.feasibility import Cell, cell_problems, mixture_problems, study_problems, trajectory_problems
+from scaling.planning.feasibility import (
+    Cell,
+    cell_problems,
+    mixture_problems,
+    study_problems,
+    text_problems,
+    trajectory_problems,
+)
 from scaling.planning.plans import Plan
 from scaling.records import DataRecord, Horizon, Recipe, Role, Trajectory, shares
 
@@ -62,6 +69,7 @@ def plan(study: Study, data: DataRecord, count: Count = counts) -> Plan:
         [
             *cell_problems(study, _cells(study, windows, count), lambda budget: _cheapest_enough(study, budget, count)),
             *trajectory_problems(study, trajectories),
+            *text_problems([*trajectories, *expected_check]),
         ]
     )
     return Plan(study, data, tuple(trajectories), expected_check, tuple(_notes(study, windows, count)))

@@ -46,6 +46,20 @@ def test_compressed_json_lines(tmp_path: Path, suffix: str, pack: Callable[[byte
             read_corpus(config)
 
 
+def test_compressed_text_files_and_archives(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.txt.xz").write_bytes(lzma.compress(f"text {number}".encode()))
+    assert texts_of(DataConfig(corpus=str(tmp_path))) == ["text 0", "text 1", "text 2"]
+    long = "".join(f"line {number}\n" for number in range(9000))
+    (tmp_path / "book.txt.bz2").write_bytes(bz2.compress(long.encode()))
+    book = prepare(DataConfig(corpus=str(tmp_path / "book.txt.bz2"), validation_tokens=9000), 0)
+    (tmp_path / "book.txt").write_text(long)
+    assert prepare(DataConfig(corpus=str(tmp_path / "book.txt"), validation_tokens=9000), 0).record == book.record
+    (tmp_path / "a.tar.bz2").write_bytes(bz2.compress(b"plain"))
+    with pytest.raises(StudyError, match=r"a.tar.bz2 is not UTF-8"):
+        read_corpus(DataConfig(corpus=str(tmp_path)))
+
+
 def test_zstandard_needs_its_extra_before_python_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if sys.version_info >= (3, 14):
         pytest.skip("the standard library reads it")

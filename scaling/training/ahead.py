@@ -17,13 +17,13 @@ from jax.sharding import Mesh
 
 from scaling.planning import usable_cores
 from scaling.records import Job
-from scaling.training.checkpoints import checksums_of
 from scaling.training.job import evaluation_sequences
 from scaling.training.loop import hyper_parameters
 from scaling.training.mesh import mesh_of
 from scaling.training.population import population, stacked
 from scaling.training.stacking import least_places
 from scaling.training.step import Hyper, Program, program
+from scaling.training.stored import checksums_of
 
 
 @dataclass(frozen=True)

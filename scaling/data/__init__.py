@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from scaling.data.corpora import Corpus, Document, read_corpus
+    from scaling.data.evaluation_sets import EvaluationSet, load_set, read_set, save_set
     from scaling.data.held_out import EvaluationBatches, HeldOut, Scored
     from scaling.data.pipeline import TrainingBatches
     from scaling.data.synthetic import Source, source_loss, source_of
@@ -16,6 +17,7 @@ __all__ = [
     "Corpus",
     "Document",
     "EvaluationBatches",
+    "EvaluationSet",
     "HeldOut",
     "Scored",
     "Source",
@@ -25,15 +27,19 @@ __all__ = [
     "TrainingBatches",
     "epochs",
     "load",
+    "load_set",
     "prepare",
     "read_corpus",
+    "read_set",
     "save",
+    "save_set",
     "source_loss",
     "source_of",
     "tokenizer_for",
 ]
 _HOMES = {
     "corpora": ("Corpus", "Document", "read_corpus"),
+    "evaluation_sets": ("EvaluationSet", "load_set", "read_set", "save_set"),
     "held_out": ("EvaluationBatches", "HeldOut", "Scored"),
     "pipeline": ("TrainingBatches",),
     "synthetic": ("Source", "source_loss", "source_of"),

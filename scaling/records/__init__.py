@@ -15,6 +15,7 @@ from scaling.records.batches import BatchSizes, BatchStage, ramp
 from scaling.records.compiled import Compiled, CompileRequest, ProgramRequest, Refused, Where
 from scaling.records.directories import RunDirectory, TrajectoryDirectory
 from scaling.records.known import KnownEntropy
+from scaling.records.observation import Observation
 from scaling.records.provenance import provenance
 from scaling.records.schema import (
     SCHEMA,
@@ -22,30 +23,36 @@ from scaling.records.schema import (
     Horizon,
     Job,
     JobSettings,
-    Observation,
     Recipe,
     Role,
     Trajectory,
 )
+from scaling.records.scores import ChoiceScore, Evaluated, PositionLoss, Score, SetRecord, TextScore, position_columns
 
 __all__ = [
     "SCHEMA",
     "BatchSizes",
     "BatchStage",
+    "ChoiceScore",
     "CompileRequest",
     "Compiled",
     "DataRecord",
+    "Evaluated",
     "Horizon",
     "Job",
     "JobSettings",
     "KnownEntropy",
     "Observation",
+    "PositionLoss",
     "ProgramRequest",
     "Recipe",
     "RecordError",
     "Refused",
     "Role",
     "RunDirectory",
+    "Score",
+    "SetRecord",
+    "TextScore",
     "Trajectory",
     "TrajectoryDirectory",
     "Where",
@@ -54,6 +61,7 @@ __all__ = [
     "content_hash",
     "exclusive",
     "is_disk_full",
+    "position_columns",
     "pretty_json",
     "provenance",
     "ramp",

@@ -10,7 +10,7 @@ from scaling.records import RunDirectory
 
 MUST_MATCH = ("name", "seed", "data", "family", "training", "evaluation", "accounting")
 """Parts of a study that make a run directory its own. The sweep, laws, check and engine may change later."""
-MAY_DIFFER = {"training": ("steps_per_dispatch",)}
+MAY_DIFFER = {"training": ("steps_per_dispatch",), "evaluation": ("sets",)}
 """Fields of those parts that change no result."""
 SPARE_BYTES = 64 * 2**20
 """Room for everything but checkpoints: tokens, metrics, report."""

@@ -1,7 +1,7 @@
 """A job: trajectories of one shape, in one process group that compiles their program once."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import cache, partial
@@ -26,8 +26,10 @@ from scaling.records import (
 )
 from scaling.training.distributed import barrier, is_first
 from scaling.training.evaluation import Evaluation, bits_per_byte, evaluate
+from scaling.training.kept import KeptModels, is_kept
 from scaling.training.lanes import Start, run_alone, run_together
-from scaling.training.loop import Interrupted, Lane, Steps, Task, train
+from scaling.training.loop import Interrupted, Lane, Steps, Task, about, train
+from scaling.training.measuring import NamedSets, measure_kept
 from scaling.training.mesh import check_model, mesh_of
 from scaling.training.population import Population, population
 from scaling.training.stacking import places, steps_per_second
@@ -43,13 +45,14 @@ class JobError(RuntimeError):
 
 
 def run(job: Job, interrupted: Callable[[], bool] = lambda: False) -> None:
-    """Train every trajectory of `job` to its horizons, from wherever it was left.
+    """Train every trajectory of `job` to its horizons, from wherever it was left; or measure what they left.
 
     Raises:
       Interrupted: `interrupted` said so; where the trajectory stands is checkpointed.
       JobError: the tokens on disk are not those that the trajectories name.
+      RecordError: a named set is missing or damaged.
       StudyError: the mesh cannot hold the model, or steps several trajectories at once in several processes; a part of
-        the user's own has another source than when it was planned.
+        the user's own has another source than when it was planned; a kept model is damaged.
       OSError: nothing more can be written.
     """
     configure(job.settings.compilation_cache)
@@ -64,6 +67,9 @@ def run(job: Job, interrupted: Callable[[], bool] = lambda: False) -> None:
     mesh = mesh_of(job.settings.mesh)
     compiled = program(model, first.recipe.optimizer, mesh, job.settings.compute)
     sequences = evaluation_sequences(model, job.settings.mesh)
+    sets = NamedSets(job, sequences)
+    if job.task == "evaluate":
+        return measure_kept(job, compiled, sets, _where(job, 1), interrupted)
     held_out = EvaluationBatches(tokens.validation, tokens.validation_documents, sequences, model.sequence_length)
 
     def start(trajectory: Trajectory, lane: Lane) -> Steps:
@@ -72,8 +78,8 @@ def run(job: Job, interrupted: Callable[[], bool] = lambda: False) -> None:
             if is_first():
                 commit_once(directory.record, _trajectory_record(trajectory))
             barrier(f"{trajectory.id} is ours")
-            task = _task(job, trajectory, directory, tokens, compiled, held_out)
-            yield from train(replace(task, interrupted=interrupted, where=where), lane)
+            task = _task(job, trajectory, directory, tokens, compiled, held_out, sets, where)
+            yield from train(replace(task, interrupted=interrupted), lane)
 
     def starts() -> Iterator[Start]:
         for trajectory in job.trajectories:
@@ -122,6 +128,8 @@ def _task(
     tokens: Tokens,
     compiled: Program,
     held_out: EvaluationBatches,
+    sets: NamedSets,
+    where: Mapping[str, str],
 ) -> Task:
     batches = TrainingBatches(
         tokens.train,
@@ -131,14 +139,21 @@ def _task(
     )
 
     def commit(horizon: Horizon, state: TrainState) -> None:
-        score = evaluate(compiled, compiled.evaluated(state), held_out, trajectory.metrics)
+        """The horizon's own file comes last: where it is, all is."""
+        params = compiled.evaluated(state)
+        score = evaluate(compiled, params, held_out, trajectory.metrics)
+        sets.measure(compiled, params, trajectory, horizon, directory)
+        if is_kept(job.settings.keep_models, trajectory, horizon):
+            models = KeptModels(directory.models, params, about(trajectory), where)
+            models.keep(horizon, params)
+            models.close()
         tail = float(state.tail_loss) / (horizon.steps - trajectory.tail_start(horizon))
         row = observe(trajectory, horizon, tokens, score, tail)
         if is_first():
             commit_horizon(directory, trajectory, horizon, row)
         barrier(f"{horizon.name} is committed")
 
-    return Task(trajectory, directory, compiled, batches, job.settings, commit, where={})
+    return Task(trajectory, directory, compiled, batches, job.settings, commit, where)
 
 
 def _refuse_other_source(job: Job) -> None:
@@ -198,6 +213,7 @@ def observe(
         batch_tokens=trajectory.recipe.batches.at(horizon.steps - 1) * trajectory.model.sequence_length,
         horizon=horizon.name,
         metrics=score.metrics,
+        by_position=score.by_position,
     )
 
 

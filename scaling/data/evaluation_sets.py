@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from scaling.config import DataConfig, SetConfig, StudyError
 from scaling.data.choices import ChoiceBatches, Choices, tokenize
 from scaling.data.corpora import read_corpus
 from scaling.data.held_out import EvaluationBatches, ratio
+from scaling.data.json_lines import is_json_lines
 from scaling.data.questions import has_choices, read_questions
 from scaling.data.tokenizers import TokenArray, Tokenizer
 from scaling.records import RecordError, Score, SetRecord, TextScore, pretty_json, read_json, replace
@@ -94,7 +96,10 @@ def read_set(name: str, config: SetConfig, tokenizer: Tokenizer, train: TokenArr
         return _text(name, config, tokenizer, train)
     except StudyError as error:
         said = str(error).replace("data.corpus", "path").replace("data.text_field", "text_field")
-        raise StudyError(f"{field}.{said}") from None
+        wanted = ", ".join((config.prompt_field, config.choices_field, config.answer_field))
+        unclear = config.kind == "auto" and config.text_field is None and path.is_file() and is_json_lines(path)
+        hint = f" (as questions it would have {wanted})" if unclear and said.startswith("text_field") else ""
+        raise StudyError(f"{field}.{said}{hint}") from None
 
 
 def save_set(found: EvaluationSet, folder: Path) -> None:
@@ -122,7 +127,7 @@ def load_set(folder: Path) -> EvaluationSet:
         record = SetRecord.model_validate(read_json(folder / "set.json"))
         with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
             content = (Text if record.kind == "text" else Choices)(**arrays)
-    except (OSError, ValueError, TypeError, EOFError, KeyError, ValidationError) as error:
+    except (OSError, ValueError, TypeError, EOFError, KeyError, BadZipFile, ValidationError) as error:
         raise RecordError(f"{folder} is damaged ({error}); {remedy}") from None
     if _fingerprint(content, record.tokenizer, record.normalize) != record.fingerprint:
         raise RecordError(f"{folder} is damaged (its tokens do not have the recorded fingerprint); {remedy}")

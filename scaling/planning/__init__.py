@@ -17,7 +17,7 @@ from scaling.planning.packing import (
     process_count,
     usable_cores,
 )
-from scaling.planning.plans import Plan, PlanRow, exact_flops, plan_checkpoint_bytes
+from scaling.planning.plans import Plan, PlanRow, exact_flops, plan_checkpoint_bytes, plan_model_bytes
 
 __all__ = [
     "Plan",
@@ -42,6 +42,7 @@ __all__ = [
     "params_at",
     "plan",
     "plan_checkpoint_bytes",
+    "plan_model_bytes",
     "process_count",
     "recipe_of",
     "retained_bytes",

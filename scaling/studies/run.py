@@ -9,7 +9,7 @@ from scaling.config import Study, dump_study
 from scaling.data import prepare, save
 from scaling.engines import EXIT_DISK_FULL, JobResult
 from scaling.laws import LawFit
-from scaling.planning import Plan, left_in, plan, plan_checkpoint_bytes
+from scaling.planning import Plan, left_in, plan, plan_checkpoint_bytes, plan_model_bytes
 from scaling.records import Observation, RunDirectory, Trajectory, exclusive, replace
 from scaling.studies import check, compiled, known, own_parts, preflight, report, sets, show, show_compiled, show_sets
 from scaling.studies.answers import MAIN, fit_all, write_observations
@@ -35,7 +35,7 @@ def run(study: Study, root: Path) -> int:
     named = sets.read(study, tokens, study.evaluation.sets, "evaluation.sets.")
     count = own_parts.counter(study, RunDirectory(root))
     planned = plan(study, tokens.record, count)
-    preflight.check_space(root, plan_checkpoint_bytes(planned))
+    preflight.check_space(root, plan_checkpoint_bytes(planned), plan_model_bytes(planned))
     directory = RunDirectory(root)
     root.mkdir(parents=True, exist_ok=True)
     with exclusive(directory.lock, wait=False, holder="scaling run"):

@@ -13,11 +13,11 @@ def set_names(rows: Sequence[Observation]) -> list[str]:
     return list(dict.fromkeys(name for row in rows for name in row.sets))
 
 
-def largest(rows: Sequence[Observation], name: str) -> list[Observation]:
-    """Of each size, the row measured on `name` with the most tokens; of several seeds the first."""
+def largest(rows: Sequence[Observation], name: str | None = None) -> list[Observation]:
+    """Of each size, the row (measured on `name`) with the most tokens; of several seeds the first."""
     best: dict[int, Observation] = {}
     for row in sorted(rows, key=lambda row: (row.params, -row.tokens, row.seed)):
-        if name in row.sets:
+        if name is None or name in row.sets:
             best.setdefault(row.params, row)
     return list(best.values())
 

@@ -64,6 +64,7 @@ def _as_json(rows: list[Observation], names: list[str]) -> list[dict[str, object
     return [
         {
             "trajectory": row.trajectory,
+            "horizon": row.horizon,
             "role": row.role,
             "params": row.params,
             "tokens": row.tokens,

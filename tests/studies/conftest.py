@@ -59,7 +59,7 @@ def writer(text: Path, compilation_cache: Path, folder: Path) -> Callable[..., P
             "engine": {"processes": 2, "compilation_cache": str(compilation_cache)},
         }
         for part, fields in changes.items():
-            study[part] = study[part] | fields if isinstance(fields, dict) else fields
+            study[part] = study.get(part, {}) | fields if isinstance(fields, dict) else fields
         path = folder / f"tiny-{content_hash(study)[:8]}.yaml"
         path.write_text(yaml.safe_dump(study))
         return path

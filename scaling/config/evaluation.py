@@ -1,9 +1,10 @@
 """What is measured of an annealed model: its losses on named held-out sets, and numbers of the user's own."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
 from scaling.config.own import OwnPart
 from scaling.config.part import Part
@@ -46,7 +47,8 @@ def _path_alone(value: Any) -> Any:
     return value
 
 
-SetName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
+SET_NAME = r"[a-z][a-z0-9_]{0,39}"
+SetName = Annotated[str, StringConstraints(pattern=f"^{SET_NAME}$")]
 """Part of the names of columns and files."""
 OneSet = Annotated[SetConfig, BeforeValidator(_path_alone, json_schema_input_type=str | SetConfig)]
 
@@ -58,6 +60,16 @@ class EvaluationConfig(Part):
     """Your own functions of the held-out losses, as module:attribute; each is a column metric_<attribute>."""
     sets: Mapping[SetName, OneSet] = {}
     """Named held-out sets, NAME: PATH, or with details; each is columns NAME.loss, NAME.bits_per_byte, ..."""
+
+    @field_validator("sets", mode="before")
+    @classmethod
+    def _named(cls, sets: Any) -> Any:
+        if not isinstance(sets, Mapping):
+            raise ValueError(f"is {sets!r}; write NAME: PATH of each set")
+        for name in sets:
+            if not isinstance(name, str) or not re.fullmatch(SET_NAME, name):
+                raise ValueError(f"is {dict(sets)!r}; {name!r} names columns: use small letters, digits and _, as news")
+        return sets
 
     @model_validator(mode="after")
     def _distinct(self) -> "EvaluationConfig":

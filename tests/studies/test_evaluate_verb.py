@@ -167,7 +167,10 @@ def test_another_content_under_the_same_name_is_another_result(
         (["run", "--set", "news"], "--set has 'news'; write NAME=VALUE"),
         (["run", "--set", "a=news", "--set", "a=news"], "--set names a twice"),
         (["run", "--set", "a=new"], "--set a.path is 'new', which does not exist; did you mean"),
-        (["run", "--set", "A=news"], "--set: evaluation.sets.A.* should match pattern"),
+        (
+            ["run", "--set", "A=news"],
+            "--set: evaluation.sets is .*; 'A' names columns: use small letters, digits and _",
+        ),
         (["run", "--set", "a=news", "--kind", "texts"], "evaluation.sets.a.kind is 'texts'"),
         (["run", "--text-field", "body"], "--text-field tells how to read a set: give --set NAME=PATH too"),
         (["run", "--set", "a=news", "--text-field", "body"], "--set a.text_field is 'body', but path .* no JSON lines"),

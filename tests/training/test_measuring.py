@@ -116,6 +116,24 @@ def test_a_kept_model_is_measured_to_the_same_bits_and_once(trained: Job, tokens
     assert {path: path.stat().st_mtime_ns for path in paths} == times
 
 
+def test_a_horizon_whose_model_was_already_kept_when_the_job_was_killed_is_committed_again(
+    job_of: MakeJob, tokens: Tokens, tmp_path: Path
+) -> None:
+    """Its own file comes last; what was on disk by then stays as it is."""
+    job = job_of(trajectory_of(tokens, 30))
+    job = measured_on(job, *named_sets(tmp_path, Path(job.settings.run_dir), tokens=tokens))
+    jobs.run(job)
+    directory = directory_of(job)
+    path = directory.horizon(job.trajectories[0].horizons[0])
+    before = read_json(path)["observation"]
+    others = {one: one.stat().st_mtime_ns for one in directory.root.glob("[me][ov]*/**/*") if one.is_file()}
+    assert len(others) > 3
+    path.unlink()
+    jobs.run(job)
+    assert read_json(path)["observation"] == before
+    assert {one: one.stat().st_mtime_ns for one in directory.root.glob("[me][ov]*/**/*") if one.is_file()} == others
+
+
 @pytest.mark.parametrize(
     ("recipe", "settings"),
     [({}, {"stack": 2}), ({"optimizer": "schedule_free", "schedule": "constant"}, {})],

@@ -30,14 +30,21 @@ def jobs(
 
 
 def evaluation_jobs(
-    trajectories: Iterable[Trajectory], settings: JobSettings, *, directory: RunDirectory, processes: int
+    trajectories: Sequence[Trajectory], settings: JobSettings, *, directory: RunDirectory, processes: int
 ) -> list[Job]:
-    """Jobs that measure all that is left of `trajectories` on settings.sets, from their kept models."""
-    priced = [(one, measuring_cost(directory.trajectory(one.id), one, settings.sets)) for one in trajectories]
-    left = [(trajectory, cost) for trajectory, cost in priced if cost > 0]
-    made = [_job(group, settings) for group in pack(left, processes)]
-    key = content_hash(sorted(settings.sets))[:8]
-    return [job.model_copy(update={"task": "evaluate", "name": f"evaluate-{job.name}-{key}"}) for job in made]
+    """Jobs that measure all that is left of `trajectories` on settings.sets, from their kept models: one a process, of
+    several shapes, since a start takes longer than many a measurement."""
+    costs = {one.id: measuring_cost(directory.trajectory(one.id), one, settings.sets) for one in trajectories}
+    left = [(one, costs[one.id]) for one in trajectories if costs[one.id] > 0]
+    bins: list[list[Trajectory]] = [[] for _ in range(processes)]
+    groups = sorted(pack(left, processes), key=lambda group: -sum(costs[one.id] for one in group))
+    for group in groups:
+        min(bins, key=lambda own: sum(costs[one.id] for one in own)).extend(group)
+    made = []
+    for own in filter(None, bins):
+        key = content_hash([sorted(one.id for one in own), sorted(settings.sets)])[:8]
+        made.append(Job(name=f"evaluate-{key}", task="evaluate", settings=settings, trajectories=tuple(own)))
+    return made
 
 
 def left_flops(trajectory: Trajectory, committed: Collection[Horizon], keep_forks: KeepForks) -> float:

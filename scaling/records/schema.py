@@ -215,7 +215,7 @@ class JobSettings(Part):
 
 
 class Job(Part):
-    """What one process group runs: trajectories of one shape, which share one compiled program."""
+    """What one process group runs: trajectories of one shape, which share one compiled program; of any, to evaluate."""
 
     schema_version: Literal[1] = 1
     name: str

@@ -29,7 +29,7 @@ from scaling.training.evaluation import Evaluation, bits_per_byte, evaluate
 from scaling.training.kept import KeptModels, is_kept
 from scaling.training.lanes import Start, run_alone, run_together
 from scaling.training.loop import Interrupted, Lane, Steps, Task, about, train
-from scaling.training.measuring import NamedSets, measure_kept
+from scaling.training.measuring import NamedSets
 from scaling.training.mesh import check_model, mesh_of
 from scaling.training.population import Population, population
 from scaling.training.stacking import places, steps_per_second
@@ -45,21 +45,21 @@ class JobError(RuntimeError):
 
 
 def run(job: Job, interrupted: Callable[[], bool] = lambda: False) -> None:
-    """Train every trajectory of `job` to its horizons, from wherever it was left; or measure what they left.
+    """Train every trajectory of `job` to its horizons, from wherever it was left.
 
     Raises:
       Interrupted: `interrupted` said so; where the trajectory stands is checkpointed.
       JobError: the tokens on disk are not those that the trajectories name.
       RecordError: a named set is missing or damaged.
       StudyError: the mesh cannot hold the model, or steps several trajectories at once in several processes; a part of
-        the user's own has another source than when it was planned; a kept model is damaged.
+        the user's own has another source than when it was planned.
       OSError: nothing more can be written.
     """
     configure(job.settings.compilation_cache)
     tokens = load(job.settings.tokens_dir)
     first = job.trajectories[0]
     model = first.model
-    _refuse_other_source(job)
+    refuse_other_source(job)
     for trajectory in job.trajectories:
         for sequences in trajectory.recipe.batches.sizes:
             check_model(job.settings.mesh, trajectory.model, sequences)
@@ -67,9 +67,7 @@ def run(job: Job, interrupted: Callable[[], bool] = lambda: False) -> None:
     mesh = mesh_of(job.settings.mesh)
     compiled = program(model, first.recipe.optimizer, mesh, job.settings.compute)
     sequences = evaluation_sequences(model, job.settings.mesh)
-    sets = NamedSets(job, sequences)
-    if job.task == "evaluate":
-        return measure_kept(job, compiled, sets, _where(job, 1), interrupted)
+    sets = NamedSets(job.settings, sequences, model.sequence_length)
     held_out = EvaluationBatches(tokens.validation, tokens.validation_documents, sequences, model.sequence_length)
 
     def start(trajectory: Trajectory, lane: Lane) -> Steps:
@@ -95,14 +93,14 @@ def run(job: Job, interrupted: Callable[[], bool] = lambda: False) -> None:
         return steps_per_second(together(), first, job.settings.steps_per_dispatch, count)
 
     count = places(job.settings.stack, _unfinished(job), job.settings.mesh.population, speed)
-    where = _where(job, count)
+    where = where_of(job, count)
     if count == 1:
         run_alone(compiled, starts())
     else:
         run_together(together(), count, starts())
 
 
-def _where(job: Job, together: int) -> dict[str, str]:
+def where_of(job: Job, together: int) -> dict[str, str]:
     """What the last digits of a result depend on."""
     mesh = job.settings.mesh.model_dump()
     return {
@@ -156,7 +154,8 @@ def _task(
     return Task(trajectory, directory, compiled, batches, job.settings, commit, where)
 
 
-def _refuse_other_source(job: Job) -> None:
+def refuse_other_source(job: Job) -> None:
+    """StudyError where a part of the user's own has another source than when the job was planned."""
     for part in {part for trajectory in job.trajectories for part in trajectory.own}:
         different = changed(part)
         if different is not None:

@@ -13,6 +13,7 @@ from scaling.config import StudyError
 from scaling.data import Tokens, load_set
 from scaling.data.choices import ChoiceBatches, Choices
 from scaling.records import Evaluated, Job, JobSettings, Observation, RunDirectory, TrajectoryDirectory, read_json
+from scaling.training import evaluating
 from scaling.training import job as jobs
 from scaling.training.evaluation import losses
 from scaling.training.kept import KeptModels
@@ -29,7 +30,7 @@ def directory_of(job: Job, place: int = 0) -> TrajectoryDirectory:
     return RunDirectory(job.settings.run_dir).trajectory(job.trajectories[place].id)
 
 
-def evaluating(job: Job, *keys: str) -> Job:
+def to_evaluate(job: Job, *keys: str) -> Job:
     return measured_on(job, *keys).model_copy(update={"task": "evaluate"})
 
 
@@ -108,11 +109,11 @@ def test_a_kept_model_is_measured_to_the_same_bits_and_once(trained: Job, tokens
     whole = {path: path.read_bytes() for path in paths}
     for path in paths:
         path.unlink()
-    jobs.run(evaluating(trained, *trained.settings.sets))
+    evaluating.run(to_evaluate(trained, *trained.settings.sets))
     assert scores_of(trained, *trained.settings.sets) == before
     assert {path: path.read_bytes() for path in paths} == whole
     times = {path: path.stat().st_mtime_ns for path in paths}
-    jobs.run(evaluating(trained, *trained.settings.sets))
+    evaluating.run(to_evaluate(trained, *trained.settings.sets))
     assert {path: path.stat().st_mtime_ns for path in paths} == times
 
 
@@ -149,7 +150,7 @@ def test_models_are_kept_as_they_are_measured(
     job = job_of(*trajectories, **settings)
     keys = named_sets(tmp_path, Path(job.settings.run_dir), tokens=tokens)
     jobs.run(job)
-    jobs.run(evaluating(job, *keys))
+    evaluating.run(to_evaluate(job, *keys))
     for place in range(len(trajectories)):
         for row in directory_of(job, place).observations({"again": keys[0]}):
             score = row.sets["again"]
@@ -172,7 +173,7 @@ def test_a_damaged_model_is_named_and_the_others_are_measured(
         caplog.at_level(logging.WARNING),
         pytest.raises(StudyError, match=rf"1 kept model\(s\) cannot be read and were not measured: .*{first.name}"),
     ):
-        jobs.run(evaluating(job, *keys))
+        evaluating.run(to_evaluate(job, *keys))
     assert directory_of(job).evaluation(second.name, keys[0]).exists()
     assert not directory_of(job).evaluation(first.name, keys[0]).exists()
 

@@ -16,7 +16,7 @@ from scaling.config import MeshConfig
 from scaling.data import Tokens, TrainingBatches
 from scaling.engines import EXIT_RESUME
 from scaling.records import Job, JobSettings, RunDirectory, TrajectoryDirectory
-from scaling.training import job as jobs
+from scaling.training import evaluating
 from tests.conftest import MODEL, trajectory_of
 from tests.training.named_sets import measured_on, named_sets, scores_of
 
@@ -84,7 +84,7 @@ def test_losses_are_those_of_one_process(
     assert scores == pytest.approx(expected_scores, abs=1e-4)
     # The models that several processes wrote together, each its own part, are read by one.
     shutil.rmtree(records(together).root / "evaluations")
-    jobs.run(measured_on(together, *keys).model_copy(update={"task": "evaluate", "settings": one_device(together)}))
+    evaluating.run(together.model_copy(update={"task": "evaluate", "settings": one_device(together)}))
     assert scores_of(together, *keys) == pytest.approx(scores, abs=1e-5)
 
 

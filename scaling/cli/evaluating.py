@@ -12,7 +12,8 @@ def evaluate(arguments: list[str]) -> int:
     parser = Parser(
         "evaluate",
         "Measure the models of a run, of every horizon that is done, on held-out sets, without training again.\n"
-        "A set is text, or JSON lines of questions: prompt, choices, and answer, the index or the text of one.",
+        "A set is text, or JSON lines of questions: prompt, choices, and answer, the index or the text of one.\n\n"
+        "Fields of the study's engine are options too, for another machine than trained it: --engine.mesh.data 1",
         "scaling evaluate runs/quickstart --set news=news.jsonl --text-field body",
         takes="DIR",
     )
@@ -32,7 +33,10 @@ def evaluate(arguments: list[str]) -> int:
     parser.add_argument("--kind", metavar="KIND", help="text, choices, or auto (default): by the first record's fields")
     parser.add_argument("--normalize", metavar="HOW", help="compare choices by likelihood per byte: bytes; or none")
     parser.add_argument("--json", action="store_true", help="as JSON")
-    given = parser.parse_args(arguments)
+    given, rest = parser.parse_known_args(arguments)
+    other = [word for word in rest if word.startswith("--") and not word.startswith("--engine.")]
+    if other or (rest and not rest[0].startswith("--")):
+        parser.error(f"{(other or rest)[0]} is no option of evaluate")
     details = {name: getattr(given, name) for name in FIELDS if getattr(given, name) is not None}
     named = pairs(given.set, "--set", "news=news/")
     if details and not named:
@@ -43,4 +47,4 @@ def evaluate(arguments: list[str]) -> int:
     asked = parse_study(raw, source="--set").evaluation.sets
     from scaling.studies import evaluating
 
-    return evaluating.evaluate(Path(given.directory), asked, as_json=given.json)
+    return evaluating.evaluate(Path(given.directory), asked, rest, as_json=given.json)

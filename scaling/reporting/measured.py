@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from scaling.records import ChoiceScore, Observation, TextScore
 
+OWN = "the study's own held-out text"
 TEXT = ("trajectory", "N", "D", "loss", "bits per byte")
 CHOICES = ("trajectory", "N", "D", "bits per byte", "likelihood", "accuracy")
 
@@ -22,13 +23,16 @@ def largest(rows: Sequence[Observation], name: str | None = None) -> list[Observ
     return list(best.values())
 
 
+def own_table(rows: Sequence[Observation]) -> tuple[Sequence[str], list[tuple[str, ...]]]:
+    """(heads, cells) of `rows` on the study's own held-out text."""
+    return TEXT, [(*_model(row), _both(row.loss, row.loss_se), _bits(row)) for row in rows]
+
+
 def table(rows: Sequence[Observation], name: str) -> tuple[Sequence[str], list[tuple[str, ...]]]:
     """(heads, cells) of `rows` measured on `name`."""
     there = [row for row in rows if name in row.sets]
     text = there and isinstance(there[0].sets[name], TextScore)
-    return (TEXT if text else CHOICES), [
-        (row.trajectory, f"{row.params:,}", f"{row.tokens:,}", *_values(row.sets[name])) for row in there
-    ]
+    return (TEXT if text else CHOICES), [(*_model(row), *_values(row.sets[name])) for row in there]
 
 
 def chance(rows: Sequence[Observation], name: str) -> str:
@@ -42,6 +46,15 @@ def chance(rows: Sequence[Observation], name: str) -> str:
     if score.split:
         said += f"; {score.split:,} questions have choices longer than the context, read in several windows"
     return said
+
+
+def _model(row: Observation) -> tuple[str, str, str]:
+    return row.trajectory, f"{row.params:,}", f"{row.tokens:,}"
+
+
+def _bits(row: Observation) -> str:
+    """Bits per byte; its error is the loss's, bytes a token being taken as given."""
+    return _both(row.bits_per_byte, row.loss_se * row.bits_per_byte / row.loss)
 
 
 def _values(score: TextScore | ChoiceScore) -> tuple[str, ...]:

@@ -129,8 +129,10 @@ def _known(contents: Contents) -> str:
 
 
 def _sets(contents: Contents) -> str:
-    """Of each named set the largest models of each size, and all of them when asked for."""
-    rows, parts = contents.observations, []
+    """Of the own text and each named set the largest models of each size; of the latter all when asked for."""
+    rows = contents.observations
+    own = _table(*measured.own_table(measured.largest(rows)))
+    parts = [f"<h2>Measured on held-out sets</h2><h3>{html.escape(measured.OWN.capitalize())}</h3>{own}"]
     for name in measured.set_names(rows):
         chance = measured.chance(rows, name)
         parts.append(
@@ -138,7 +140,7 @@ def _sets(contents: Contents) -> str:
             + _table(*measured.table(measured.largest(rows, name), name))
             + f"<details><summary>Every horizon</summary>{_table(*measured.table(rows, name))}</details>"
         )
-    return "<h2>Measured on named sets</h2>" + "".join(parts) if parts else ""
+    return "".join(parts)
 
 
 def _section(chart: Chart) -> str:

@@ -1,10 +1,10 @@
 """`scaling evaluate`: kept models of a run directory measured on a set, without training again."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from scaling.config import SetConfig, StudyError, load_study
+from scaling.config import SetConfig, StudyError, override, parse_study, read_study
 from scaling.data import load, tokenizer_for
 from scaling.engines import EXIT_DISK_FULL
 from scaling.records import Observation, RecordError, RunDirectory, exclusive
@@ -15,8 +15,10 @@ from scaling.studies.status import observations
 DONE, FAILED = 0, 1
 
 
-def evaluate(root: Path, asked: Mapping[str, SetConfig], *, as_json: bool) -> int:
+def evaluate(root: Path, asked: Mapping[str, SetConfig], engine: Sequence[str] = (), *, as_json: bool = False) -> int:
     """Measure every committed horizon of `root` on the sets `asked`, or on those of its study: 0 done, 1 a job failed.
+
+    `engine` are options of the study's engine, for a machine that is not the one that trained: --engine.mesh.data 1.
 
     A run that goes on in `root` is not disturbed: results are files of their own, and it will show them.
 
@@ -26,7 +28,7 @@ def evaluate(root: Path, asked: Mapping[str, SetConfig], *, as_json: bool) -> in
     directory = RunDirectory(root)
     if not directory.study.is_file():
         raise StudyError(f"{root} is not a run directory: it has no study.yaml; give a folder of `scaling run`")
-    study = load_study(directory.study)
+    study = parse_study(override(read_study(directory.study), engine), source=str(directory.study))
     wanted = asked or study.evaluation.sets
     if not wanted:
         raise StudyError(f"nothing to evaluate on: the study of {root} names no sets; give --set NAME=PATH")
@@ -53,7 +55,7 @@ def evaluate(root: Path, asked: Mapping[str, SetConfig], *, as_json: bool) -> in
     if as_json:
         print(json.dumps(_as_json(rows, names), indent=2))
     else:
-        show_sets.tables(directory, [row for row in rows if row.role == "fit"], names)
+        show_sets.named(directory, [row for row in rows if row.role == "fit"], names)
     _refresh(directory, rows)
     if any(result.status == "disk_full" for result in found.results):
         return EXIT_DISK_FULL

@@ -73,7 +73,7 @@ def _conclude(
     show.laws(laws)
     show.answers(study, laws[MAIN], fitted)
     show.entropy(known.read(directory), laws[MAIN])
-    show_sets.tables(directory, fitted)
+    show_sets.everything(directory, fitted)
     code = _check(study, directory, planned, laws[MAIN], fitted, count, keys) if study.check.enabled else DONE
     rows, _ = observations(directory)
     write_observations(directory, rows)

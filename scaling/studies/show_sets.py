@@ -12,23 +12,31 @@ from scaling.studies.show import console
 SHOWN = 3
 
 
-def tables(directory: RunDirectory, rows: Sequence[Observation], names: Sequence[str] | None = None) -> None:
-    """A table for each set, or each of `names`: of each size the model of the most tokens."""
+def everything(directory: RunDirectory, rows: Sequence[Observation]) -> None:
+    """A table of the study's own held-out text, and one for each named set."""
+    _table(measured.OWN, "", *measured.own_table(measured.largest(rows)))
+    named(directory, rows, measured.set_names(rows))
+
+
+def named(directory: RunDirectory, rows: Sequence[Observation], names: Sequence[str]) -> None:
+    """A table for each set: of each size the model of the most tokens."""
+    there = [name for name in measured.set_names(rows) if name in names]
+    for name in there:
+        _table(name, measured.chance(rows, name), *measured.table(measured.largest(rows, name), name))
+    if there:
+        columns = " and ".join(f"{name}.*" for name in there)
+        console().print(f"all horizons: columns {columns} of {directory.observations}", soft_wrap=True)
+
+
+def _table(name: str, remark: str, heads: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
     out = console()
-    shown = [name for name in measured.set_names(rows) if names is None or name in names]
-    for name in shown:
-        heads, cells = measured.table(measured.largest(rows, name), name)
-        chance = measured.chance(rows, name)
-        out.print(f"\n[bold]{escape(name)}[/]{f' ({chance})' if chance else ''}")
-        drawn = Table(box=None, pad_edge=False, header_style="bold")
-        for head in heads:
-            drawn.add_column(head, justify="left" if head == "trajectory" else "right")
-        for row in cells:
-            drawn.add_row(*row)
-        out.print(drawn)
-    if shown:
-        columns = " and ".join(f"{name}.*" for name in shown)
-        out.print(f"all horizons: columns {columns} of {directory.observations}", soft_wrap=True)
+    out.print(f"\n[bold]{escape(name)}[/]{f' ({remark})' if remark else ''}")
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    for head in heads:
+        drawn.add_column(head, justify="left" if head == "trajectory" else "right")
+    for row in cells:
+        drawn.add_row(*row)
+    out.print(drawn)
 
 
 def missing(horizons: Sequence[str]) -> str:

@@ -128,9 +128,10 @@ def test_what_was_measured_on_named_sets_has_tables_and_charts(contents: Content
     text = page.read_text()
     largest = max(contents.observations, key=lambda row: (row.params, row.tokens))
     for words in (
-        "Measured on named sets", "<h3>news</h3>", f"{largest.loss + 0.5:.4f} ± 0.0200", "1.2500 ± 0.0300",
+        "Measured on held-out sets", "<h3>news</h3>", f"{largest.loss + 0.5:.4f} ± 0.0200", "1.2500 ± 0.0300",
         "<h3>quiz</h3>", "0.8750 ± 0.0400", "0.3750 ± 0.0500", "50.0% ± 6.2%",
         "chance 25.0%; the prompts of 3 questions", "Loss by position: news",
+        "The study&#x27;s own held-out text", f"{largest.loss:.4f} ± 0.0100",
     ):  # fmt: skip
         assert words in text, words
     assert {path.stem for path in tmp_path.glob("positions*.svg")} == {"positions", "positions_news"}

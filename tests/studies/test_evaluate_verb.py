@@ -106,7 +106,7 @@ def test_what_was_measured_is_said(done: Done) -> None:
     assert "100.0% ± 0.0%" in done.said
     lost = f"{done.gone.parents[1].name}/{done.gone.name}"
     assert f"1 horizon(s) have no kept model and stay unmeasured: {lost}" in done.warned
-    assert "Measured on named sets" in (done.run / "report" / "index.html").read_text()
+    assert "Measured on held-out sets" in (done.run / "report" / "index.html").read_text()
 
 
 def test_the_same_again_does_nothing(done: Done, terminal: Terminal) -> None:
@@ -172,6 +172,9 @@ def test_another_content_under_the_same_name_is_another_result(
             "--set: evaluation.sets is .*; 'A' names columns: use small letters, digits and _",
         ),
         (["run", "--set", "a=news", "--kind", "texts"], "evaluation.sets.a.kind is 'texts'"),
+        (["run", "--set", "a=news", "--txt-field", "body"], "--txt-field is no option of evaluate"),
+        (["run", "--set", "a=news", "--sweep.widths", "8"], "--sweep.widths is no option of evaluate"),
+        (["run", "--set", "a=news", "--engine.mesh.dat", "1"], "engine.mesh.dat is not a field; did you mean data"),
         (["run", "--text-field", "body"], "--text-field tells how to read a set: give --set NAME=PATH too"),
         (["run", "--set", "a=news", "--text-field", "body"], "--set a.text_field is 'body', but path .* no JSON lines"),
     ],

@@ -3,6 +3,7 @@
 from scaling.config.compute import ComputeConfig
 from scaling.config.data import CorpusConfig, DataConfig, DomainConfig, HuggingFaceConfig
 from scaling.config.engine import EngineConfig, MeshConfig
+from scaling.config.evaluation import EvaluationConfig, SetConfig
 from scaling.config.model import ModelConfig, Optimizer, Parameterization, Schedule, nearest_multiples, unused
 from scaling.config.overrides import fields, override
 from scaling.config.own import Own, OwnPart, changed, is_own, loaded
@@ -12,7 +13,6 @@ from scaling.config.study import (
     AccountingConfig,
     CheckConfig,
     CheckpointConfig,
-    EvaluationConfig,
     FamilyConfig,
     LawsConfig,
     Study,
@@ -48,6 +48,7 @@ __all__ = [
     "Part",
     "PretokenizedConfig",
     "Schedule",
+    "SetConfig",
     "Study",
     "StudyError",
     "SweepConfig",

@@ -6,6 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from scaling.config.data import DataConfig
 from scaling.config.engine import EngineConfig
+from scaling.config.evaluation import EvaluationConfig
 from scaling.config.model import nearest_multiples
 from scaling.config.own import Own, OwnPart
 from scaling.config.part import Part
@@ -64,24 +65,6 @@ class FamilyConfig(Part):
         return self.heads or width // self.head_width
 
 
-class EvaluationConfig(Part):
-    """What is measured of an annealed model beside its held-out loss."""
-
-    metrics: tuple[OwnPart, ...] = ()
-    """Your own functions of the held-out losses, as module:attribute; each is a column metric_<attribute>."""
-
-    @model_validator(mode="after")
-    def _distinct(self) -> "EvaluationConfig":
-        for metric in self.metrics:
-            others = [other for other in self.metrics if other.attribute == metric.attribute and other is not metric]
-            if others:
-                raise ValueError(
-                    f"metrics has {metric!r} and {others[0]!r}, which would be one column metric_{metric.attribute}; "
-                    "rename one of them"
-                )
-        return self
-
-
 class CheckpointConfig(Part):
     """When checkpoints are written and which are kept."""
 
@@ -91,6 +74,9 @@ class CheckpointConfig(Part):
     """Optimiser steps between two checkpoints, where they are to come sooner than by time."""
     keep_forks: Literal["last", "all"] = "last"
     """Forks of the trunk to keep once their horizon is committed; the last one lets a study be extended."""
+    keep_models: Literal["all", "last", "none"] = "all"
+    """Annealed models to keep, parameters alone: of every horizon, or of each trajectory's largest; `scaling evaluate`
+    needs them."""
 
 
 class SweepConfig(Part):

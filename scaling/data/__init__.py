@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from scaling.data.corpora import Corpus, Document, read_corpus
     from scaling.data.domains import Domain, domains_of
+    from scaling.data.evaluation_sets import EvaluationSet, load_set, read_set, save_set
     from scaling.data.held_out import EvaluationBatches, HeldOut, Scored
     from scaling.data.pipeline import TrainingBatches
     from scaling.data.preparing import prepare
@@ -20,6 +21,7 @@ __all__ = [
     "Domain",
     "DomainSummary",
     "EvaluationBatches",
+    "EvaluationSet",
     "HeldOut",
     "Scored",
     "Source",
@@ -32,9 +34,12 @@ __all__ = [
     "epochs",
     "load",
     "load_record",
+    "load_set",
     "prepare",
     "read_corpus",
+    "read_set",
     "save",
+    "save_set",
     "source_loss",
     "source_of",
     "tokenizer_for",
@@ -42,6 +47,7 @@ __all__ = [
 _HOMES = {
     "corpora": ("Corpus", "Document", "read_corpus"),
     "domains": ("Domain", "domains_of"),
+    "evaluation_sets": ("EvaluationSet", "load_set", "read_set", "save_set"),
     "held_out": ("EvaluationBatches", "HeldOut", "Scored"),
     "pipeline": ("TrainingBatches",),
     "synthetic": ("Source", "source_loss", "source_of"),

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from scaling.config import Study
-from scaling.planning.disk import checkpoint_bytes, sweep_bytes
+from scaling.planning.disk import checkpoint_bytes, model_bytes, sweep_bytes
 from scaling.planning.packing import left_flops, makespan, pack, process_count
 from scaling.records import DataRecord, Role, Trajectory
 
@@ -113,6 +113,7 @@ class Plan:
                 "expected_seconds": self.expected_seconds,
                 "expected_check_seconds": self.expected_check_seconds,
                 "checkpoint_bytes": plan_checkpoint_bytes(self),
+                "model_bytes": plan_model_bytes(self),
             },
             "notes": list(self.notes),
         }
@@ -153,3 +154,8 @@ def plan_checkpoint_bytes(plan: Plan) -> int:
     return sweep_bytes(
         [*plan.trajectories, *plan.expected_check], plan.study.checkpoints.keep_forks, process_count(plan.study.engine)
     )
+
+
+def plan_model_bytes(plan: Plan) -> int:
+    """Bytes of the annealed models that a plan and its expected check keep."""
+    return model_bytes([*plan.trajectories, *plan.expected_check], plan.study.checkpoints.keep_models)

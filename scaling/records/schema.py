@@ -230,6 +230,9 @@ class JobSettings(Part):
     checkpoint_seconds: float
     checkpoint_steps: int | None = None
     keep_forks: Literal["last", "all"]
+    keep_models: Literal["all", "last", "none"] = "all"
+    sets: tuple[str, ...] = ()
+    """Keys of the named held-out sets that each model is measured on: folders of the run directory's sets/."""
     compilation_cache: str | None
     mesh: MeshConfig = MeshConfig()
     compute: ComputeConfig = ComputeConfig()
@@ -237,69 +240,15 @@ class JobSettings(Part):
 
 
 class Job(Part):
-    """What one process group runs: trajectories of one shape, which share one compiled program."""
+    """What one process group runs: trajectories of one shape, which share one compiled program; of any, to evaluate."""
 
     schema_version: Literal[1] = 1
     name: str
+    task: Literal["train", "evaluate"] = "train"
+    """evaluate: measure the kept models of the trajectories' horizons on settings.sets, and train nothing."""
     settings: JobSettings
     trajectories: Annotated[tuple[Trajectory, ...], Field(min_length=1)]
 
     @property
     def training_flops(self) -> float:
         return sum(trajectory.training_flops for trajectory in self.trajectories)
-
-
-class DomainObservation(Part):
-    """What a horizon has seen of one domain of a mixture, and what it loses on that domain's held-out documents."""
-
-    share: float
-    """Of the training sequences."""
-    tokens: float
-    """share x D."""
-    unique_tokens: int
-    epochs: float
-    """tokens / unique_tokens."""
-    loss: float
-    """Mean over its held-out tokens, in nats a token."""
-    loss_se: float
-    """Its standard error over its held-out documents."""
-    bits_per_byte: float | None
-    """None where the text of the tokens is not known."""
-
-
-class Observation(Part):
-    """One row of what was learnt: a horizon's N, D, C and loss, under one convention, and where it came from."""
-
-    trajectory: str
-    role: Role
-    seed: int
-    width: int
-    layers: int
-    params: int
-    tokens: int
-    flops: float
-    budget: float
-    loss: float
-    """Mean validation cross-entropy in nats a token."""
-    loss_se: float
-    """Its standard error over held-out documents."""
-    bits_per_byte: float | None
-    """None where the text of the tokens is not known."""
-    train_loss: float
-    """Mean training loss of the decay's last tenth."""
-    params_convention: str
-    flops_convention: str
-    params_non_embedding: int
-    flops_causal: float
-    unique_tokens: int
-    epochs: float
-    """tokens / unique training tokens."""
-    steps: int
-    decay_steps: int
-    learning_rate: float
-    batch_tokens: int
-    horizon: str
-    metrics: Annotated[dict[str, float], Field(exclude_if=unused, default_factory=dict)]
-    """The user's own: attribute -> value."""
-    domains: Annotated[dict[str, DomainObservation], Field(exclude_if=unused, default_factory=dict)]
-    """Of a mixture, by name."""

@@ -12,7 +12,7 @@ from rich.table import Table
 from scaling.config import Study
 from scaling.data import Tokens
 from scaling.laws import Allocation, LawFit, count, number
-from scaling.planning import Plan, plan_checkpoint_bytes
+from scaling.planning import Plan, plan_checkpoint_bytes, plan_model_bytes
 from scaling.records import KnownEntropy, Observation, RunDirectory, shares
 from scaling.reporting import entropy as entropies
 from scaling.studies.check import Check
@@ -70,7 +70,8 @@ def totals(planned: Plan) -> None:
         f"plan: {len(planned.trajectories)} trajectories of {sizes} sizes, {planned.observations} horizons at "
         f"{len(planned.study.sweep.budgets)} budgets, {planned.flops:.2e} FLOPs; on {planned.processes} processes "
         f"about {duration(planned.expected_seconds)} at {planned.study.engine.expected_flops_per_second:.0e} FLOP/s "
-        f"each{check}; checkpoints take up to {plan_checkpoint_bytes(planned) / 1e6:.0f} MB"
+        f"each{check}; checkpoints take up to {plan_checkpoint_bytes(planned) / 1e6:.0f} MB, "
+        f"kept models {plan_model_bytes(planned) / 1e6:.0f} MB"
     )
     for note in planned.notes:
         out.print(f"note: {note}")

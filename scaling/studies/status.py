@@ -127,6 +127,7 @@ def observations(directory: RunDirectory) -> tuple[list[Observation], list[str]]
     """(every committed horizon of trajectories that did not diverge, a line for each that did)."""
     rows: list[Observation] = []
     diverged = []
+    sets = directory.current_sets()
     for trajectory in directory.trajectory_directories():
         if trajectory.diverged.exists():
             record = read_json(trajectory.diverged)
@@ -134,7 +135,7 @@ def observations(directory: RunDirectory) -> tuple[list[Observation], list[str]]
                 f"{trajectory.root.name} diverged at step {record['step']} (loss {record['loss']}): left out of the fit"
             )
         else:
-            rows.extend(trajectory.observations())
+            rows.extend(trajectory.observations(sets))
     rows.sort(key=lambda row: (row.role != "fit", row.budget, row.params, row.seed))
     return rows, diverged
 

@@ -1,14 +1,16 @@
-"""Held-out loss of a model: the mean over all validation tokens, with its standard error over documents."""
+"""What held-out text and named sets say of a model, by one compiled program of one shape."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import jax
 import numpy as np
 
 from scaling.config import Own, StudyError, loaded
 from scaling.data import Domain, EvaluationBatches, HeldOut, Scored
+from scaling.records import PositionLoss
 from scaling.training.state import Params
 from scaling.training.step import Program
 
@@ -23,6 +25,8 @@ class Evaluation:
     """Of the mean, clustered by document."""
     metrics: dict[str, float] = field(default_factory=dict)
     """The user's own: attribute -> value."""
+    by_position: tuple[PositionLoss, ...] = ()
+    """The loss by place in the window."""
     domains: dict[str, Scored] = field(default_factory=dict)
     """Of a mixture: the held-out documents of each domain."""
 
@@ -34,17 +38,22 @@ def evaluate(
     metrics: Sequence[Own] = (),
     domains: Sequence[Domain] = (),
 ) -> Evaluation:
-    """Cross-entropy of every held-out token but the first: mean in nats a token, standard error by document; and what
-    the user's own metrics make of these losses."""
-    sequences = len(batches.tokens[0])
-    rows = program.rows(sequences)
-    mine = slice(rows.start, rows.stop)
-    pending = [program.losses(params, program.placed(tokens[mine], sequences)) for tokens in batches.tokens]
-    nats = np.stack(jax.device_get(pending))
+    """Cross-entropy of every held-out token but the first: mean in nats a token, standard error by document; its losses
+    by position and by domain; and what the user's own metrics make of these losses."""
+    nats = losses(program, params, batches.tokens)
     score = batches.score(nats)
     own = measured(metrics, batches.held_out(nats)) if metrics else {}
     of_domains = {one.name: batches.score(nats, one.documents) for one in domains}
-    return Evaluation(score.mean, score.standard_error, own, of_domains)
+    return Evaluation(score.mean, score.standard_error, own, batches.by_position(nats), of_domains)
+
+
+def losses(program: Program, params: Params, batches: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Losses float32[M, B, L] of each target of int32[M, B, L + 1] tokens."""
+    sequences = len(batches[0])
+    rows = program.rows(sequences)
+    mine = slice(rows.start, rows.stop)
+    pending = [program.losses(params, program.placed(tokens[mine], sequences)) for tokens in batches]
+    return np.stack(jax.device_get(pending))
 
 
 def measured(metrics: Sequence[Own], held_out: HeldOut) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """A job: trajectories of one shape, in one process group that compiles their program once."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import cache, partial
@@ -38,8 +38,10 @@ from scaling.records import (
 )
 from scaling.training.distributed import barrier, is_first
 from scaling.training.evaluation import Evaluation, bits_per_byte, evaluate
+from scaling.training.kept import KeptModels, is_kept
 from scaling.training.lanes import Start, run_alone, run_together
-from scaling.training.loop import Interrupted, Lane, Steps, Task, train
+from scaling.training.loop import Interrupted, Lane, Steps, Task, about, train
+from scaling.training.measuring import NamedSets
 from scaling.training.mesh import check_model, mesh_of
 from scaling.training.population import Population, population
 from scaling.training.stacking import places, steps_per_second
@@ -60,6 +62,7 @@ def run(job: Job, interrupted: Callable[[], bool] = lambda: False) -> None:
     Raises:
       Interrupted: `interrupted` said so; where the trajectory stands is checkpointed.
       JobError: the tokens on disk are not those that the trajectories name.
+      RecordError: a named set is missing or damaged.
       StudyError: the mesh cannot hold the model, or steps several trajectories at once in several processes; a part of
         the user's own has another source than when it was planned.
       OSError: nothing more can be written.
@@ -68,7 +71,7 @@ def run(job: Job, interrupted: Callable[[], bool] = lambda: False) -> None:
     tokens = load(job.settings.tokens_dir)
     first = job.trajectories[0]
     model = first.model
-    _refuse_other_source(job)
+    refuse_other_source(job)
     for trajectory in job.trajectories:
         for sequences in trajectory.recipe.batches.sizes:
             check_model(job.settings.mesh, trajectory.model, sequences)
@@ -76,6 +79,7 @@ def run(job: Job, interrupted: Callable[[], bool] = lambda: False) -> None:
     mesh = mesh_of(job.settings.mesh)
     compiled = program(model, first.recipe.optimizer, mesh, job.settings.compute)
     sequences = evaluation_sequences(model, job.settings.mesh)
+    sets = NamedSets(job.settings, sequences, model.sequence_length)
     held_out = EvaluationBatches(tokens.validation, tokens.validation_documents, sequences, model.sequence_length)
 
     def start(trajectory: Trajectory, lane: Lane) -> Steps:
@@ -84,8 +88,8 @@ def run(job: Job, interrupted: Callable[[], bool] = lambda: False) -> None:
             if is_first():
                 commit_once(directory.record, _trajectory_record(trajectory))
             barrier(f"{trajectory.id} is ours")
-            task = _task(job, trajectory, directory, tokens, compiled, held_out)
-            yield from train(replace(task, interrupted=interrupted, where=where), lane)
+            task = _task(job, trajectory, directory, tokens, compiled, held_out, sets, where)
+            yield from train(replace(task, interrupted=interrupted), lane)
 
     def starts() -> Iterator[Start]:
         for trajectory in job.trajectories:
@@ -101,14 +105,14 @@ def run(job: Job, interrupted: Callable[[], bool] = lambda: False) -> None:
         return steps_per_second(together(), first, job.settings.steps_per_dispatch, count)
 
     count = places(job.settings.stack, _unfinished(job), job.settings.mesh.population, speed)
-    where = _where(job, count)
+    where = where_of(job, count)
     if count == 1:
         run_alone(compiled, starts())
     else:
         run_together(together(), count, starts())
 
 
-def _where(job: Job, together: int) -> dict[str, str]:
+def where_of(job: Job, together: int) -> dict[str, str]:
     """What the last digits of a result depend on."""
     mesh = job.settings.mesh.model_dump()
     return {
@@ -134,6 +138,8 @@ def _task(
     tokens: Tokens,
     compiled: Program,
     held_out: EvaluationBatches,
+    sets: NamedSets,
+    where: Mapping[str, str],
 ) -> Task:
     batches = TrainingBatches(
         tokens.train,
@@ -144,18 +150,26 @@ def _task(
     )
 
     def commit(horizon: Horizon, state: TrainState) -> None:
+        """The horizon's own file comes last: where it is, all is."""
+        params = compiled.evaluated(state)
         domains = domains_of(tokens.record, trajectory.recipe.mixture)
-        score = evaluate(compiled, compiled.evaluated(state), held_out, trajectory.metrics, domains)
+        score = evaluate(compiled, params, held_out, trajectory.metrics, domains)
+        sets.measure(compiled, params, trajectory, horizon, directory)
+        if is_kept(job.settings.keep_models, trajectory, horizon):
+            models = KeptModels(directory.models, params, about(trajectory), where)
+            models.keep(horizon, params)
+            models.close()
         tail = float(state.tail_loss) / (horizon.steps - trajectory.tail_start(horizon))
         row = observe(trajectory, horizon, tokens, score, tail)
         if is_first():
             commit_horizon(directory, trajectory, horizon, row)
         barrier(f"{horizon.name} is committed")
 
-    return Task(trajectory, directory, compiled, batches, job.settings, commit, where={})
+    return Task(trajectory, directory, compiled, batches, job.settings, commit, where)
 
 
-def _refuse_other_source(job: Job) -> None:
+def refuse_other_source(job: Job) -> None:
+    """StudyError where a part of the user's own has another source than when the job was planned."""
     for part in {part for trajectory in job.trajectories for part in trajectory.own}:
         different = changed(part)
         if different is not None:
@@ -212,6 +226,7 @@ def observe(
         batch_tokens=trajectory.recipe.batches.at(horizon.steps - 1) * trajectory.model.sequence_length,
         horizon=horizon.name,
         metrics=score.metrics,
+        by_position=score.by_position,
         domains={
             one.name: _of_domain(one, record, summary, horizon.tokens, score.domains[one.name])
             for one, record, summary in zip(

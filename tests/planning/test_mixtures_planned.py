@@ -97,12 +97,8 @@ def test_a_domain_with_too_little_text_for_its_share_is_refused_before_anything_
 ) -> None:
     little = mixed.domains[0].model_copy(update={"train_tokens": 60})
     starved = mixed.model_copy(update={"domains": (little, mixed.domains[1])})
-    with pytest.raises(
-        StudyError, match=r"^data.mixture.code has 60 training tokens, 0 sequences .* share of 0.25"
-    ):
+    with pytest.raises(StudyError, match=r"^data.mixture.code has 60 training tokens, 0 sequences .* share of 0.25"):
         plan(study_of(data=MIXTURE), starved)
     plan(study_of(data={"mixture": {"code": {"weight": 0}, "web": {}}}), starved)
-    with pytest.raises(
-        StudyError, match=r"^data.corpus has 200 training tokens, 3 sequences .* batch of 4"
-    ):
+    with pytest.raises(StudyError, match=r"^data.corpus has 200 training tokens, 3 sequences .* batch of 4"):
         plan(study_of(), mixed.model_copy(update={"domains": (), "train_tokens": 200}))

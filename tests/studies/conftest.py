@@ -63,7 +63,7 @@ def writer(text: Path, compilation_cache: Path, folder: Path) -> Callable[..., P
             },
         }
         for part, fields in changes.items():
-            study[part] = study[part] | fields if isinstance(fields, dict) else fields
+            study[part] = study.get(part, {}) | fields if isinstance(fields, dict) else fields
         path = folder / f"tiny-{content_hash(study)[:8]}.yaml"
         path.write_text(yaml.safe_dump(study))
         return path

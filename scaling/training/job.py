@@ -1,6 +1,5 @@
 """A job: trajectories of one shape, in one process group that compiles their program once."""
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
@@ -10,24 +9,11 @@ from pathlib import Path
 import jax
 
 from scaling.config import MeshConfig, ModelConfig, StudyError, changed
-from scaling.data import (
-    Domain,
-    DomainSummary,
-    EvaluationBatches,
-    Scored,
-    Tokens,
-    TrainingBatches,
-    domains_of,
-    epochs,
-    load,
-)
+from scaling.data import EvaluationBatches, Tokens, TrainingBatches, domains_of, load
 from scaling.planning import left_in, usable_cores
 from scaling.records import (
-    DomainObservation,
-    DomainRecord,
     Horizon,
     Job,
-    Observation,
     RunDirectory,
     Trajectory,
     TrajectoryDirectory,
@@ -37,12 +23,13 @@ from scaling.records import (
     provenance,
 )
 from scaling.training.distributed import barrier, is_first
-from scaling.training.evaluation import Evaluation, bits_per_byte, evaluate
+from scaling.training.evaluation import evaluate
 from scaling.training.kept import KeptModels, is_kept
 from scaling.training.lanes import Start, run_alone, run_together
 from scaling.training.loop import Interrupted, Lane, Steps, Task, about, train
 from scaling.training.measuring import NamedSets
 from scaling.training.mesh import check_model, mesh_of
+from scaling.training.observing import commit_horizon, observe
 from scaling.training.population import Population, population
 from scaling.training.stacking import places, steps_per_second
 from scaling.training.state import TrainState
@@ -194,78 +181,6 @@ def _trajectory_record(trajectory: Trajectory) -> bytes:
     """Identity and counts; horizons are not part of either, so that budgets can be added later."""
     record = trajectory.model_dump(mode="json", exclude={"horizons"})
     return pretty_json(record | {"id": trajectory.id, "provenance": provenance()})
-
-
-def observe(
-    trajectory: Trajectory, horizon: Horizon, tokens: Tokens, score: Evaluation, train_loss: float
-) -> Observation:
-    """What a horizon taught, under the study's conventions."""
-    return Observation(
-        trajectory=trajectory.id,
-        role=trajectory.role,
-        seed=trajectory.recipe.seed,
-        width=trajectory.model.width,
-        layers=trajectory.model.layers,
-        params=trajectory.params,
-        tokens=horizon.tokens,
-        flops=float(horizon.tokens) * trajectory.flops_per_token,
-        budget=horizon.budget,
-        loss=score.mean,
-        loss_se=score.standard_error,
-        bits_per_byte=bits_per_byte(score.mean, tokens.record.validation_tokens, tokens.summary.validation_bytes),
-        train_loss=train_loss,
-        params_convention=trajectory.accounting.params,
-        flops_convention=trajectory.accounting.flops,
-        params_non_embedding=trajectory.params_non_embedding,
-        flops_causal=float(horizon.tokens) * trajectory.flops_per_token_causal,
-        unique_tokens=trajectory.unique_tokens,
-        epochs=epochs(horizon.tokens, trajectory.unique_tokens),
-        steps=horizon.steps,
-        decay_steps=horizon.decay_steps,
-        learning_rate=trajectory.recipe.learning_rate,
-        batch_tokens=trajectory.recipe.batches.at(horizon.steps - 1) * trajectory.model.sequence_length,
-        horizon=horizon.name,
-        metrics=score.metrics,
-        by_position=score.by_position,
-        domains={
-            one.name: _of_domain(one, record, summary, horizon.tokens, score.domains[one.name])
-            for one, record, summary in zip(
-                domains_of(tokens.record, trajectory.recipe.mixture),
-                tokens.record.domains,
-                tokens.summary.domains,
-                strict=True,
-            )
-        },
-    )
-
-
-def _of_domain(
-    domain: Domain, record: DomainRecord, summary: DomainSummary, tokens: int, score: Scored
-) -> DomainObservation:
-    seen = domain.share * tokens
-    return DomainObservation(
-        share=domain.share,
-        tokens=seen,
-        unique_tokens=record.train_tokens,
-        epochs=epochs(seen, record.train_tokens),
-        loss=score.mean,
-        loss_se=score.standard_error,
-        bits_per_byte=bits_per_byte(score.mean, record.validation_tokens, summary.validation_bytes),
-    )
-
-
-def commit_horizon(directory: TrajectoryDirectory, trajectory: Trajectory, horizon: Horizon, row: Observation) -> None:
-    """Write the horizon's file, once."""
-    record = {
-        "observation": row.model_dump(mode="json"),
-        "horizon": horizon.model_dump(mode="json"),
-        "identity": trajectory.identity,
-        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "device": jax.devices()[0].device_kind,
-        "cores": len(usable_cores()),
-        "provenance": provenance(),
-    }
-    commit_once(directory.horizon(horizon), pretty_json(record))
 
 
 def evaluation_sequences(model: ModelConfig, mesh: MeshConfig) -> int:

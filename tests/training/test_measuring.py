@@ -65,7 +65,7 @@ def test_the_held_out_text_under_a_name_has_the_loss_of_the_horizon(trained: Job
         score = row.sets["again"]
         assert score.kind == "text"
         assert (score.loss, score.loss_se) == (row.loss, row.loss_se)
-        assert score.bits_per_byte == pytest.approx(row.bits_per_byte)
+        assert (score.bits_per_byte, score.bits_per_byte_se) == pytest.approx((row.bits_per_byte, row.bits_per_byte_se))
         assert score.by_position == row.by_position
         assert [(one.first, one.last) for one in row.by_position] == [(1, 1), (2, 2), (3, 4), (5, 8), (9, 16)]
         assert row.by_position[0].loss > row.by_position[-1].loss, "more context, less loss"
@@ -188,6 +188,6 @@ def test_records_of_before_are_read(trained: Job) -> None:
     path = directory_of(trained).horizon(trained.trajectories[0].horizons[0])
     plain = read_json(path)["observation"]
     assert "sets" not in plain
-    del plain["by_position"]
+    del plain["by_position"], plain["bits_per_byte_se"]
     row = Observation.model_validate(plain)
-    assert (row.by_position, row.sets) == ((), {})
+    assert (row.by_position, row.bits_per_byte_se, row.sets) == ((), None, {})

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from scaling.config import StudyError
+from scaling.config import ComputeConfig, StudyError
 from scaling.data import Tokens, load_set
 from scaling.data.choices import ChoiceBatches, Choices
 from scaling.records import Evaluated, Job, JobSettings, Observation, RunDirectory, TrajectoryDirectory, read_json
@@ -137,10 +137,14 @@ def test_a_horizon_whose_model_was_already_kept_when_the_job_was_killed_is_commi
 
 
 def test_models_are_kept_as_they_are_measured(job_of: MakeJob, tokens: Tokens, tmp_path: Path) -> None:
-    """At averaged parameters, of trajectories that were stepped together."""
+    """At averaged parameters, in the precision of the study, of trajectories that were stepped together."""
     plain = [trajectory_of(tokens, 20, seed=seed, optimizer="schedule_free", schedule="constant") for seed in (0, 1)]
     horizons = (horizon(20, decay_steps=0), horizon(30, decay_steps=0))
-    job = job_of(*(one.model_copy(update={"horizons": horizons}) for one in plain), stack=2)
+    job = job_of(
+        *(one.model_copy(update={"horizons": horizons}) for one in plain),
+        stack=2,
+        compute=ComputeConfig(precision="bfloat16"),
+    )
     keys = named_sets(tmp_path, Path(job.settings.run_dir), tokens=tokens)
     jobs.run(job)
     evaluating.run(to_evaluate(job, *keys))

@@ -95,7 +95,8 @@ def read_set(name: str, config: SetConfig, tokenizer: Tokenizer, train: TokenArr
         wanted = ", ".join((config.prompt_field, config.choices_field, config.answer_field))
         unclear = config.kind == "auto" and config.text_field is None and path.is_file() and is_json_lines(path)
         hint = f" (as questions it would have {wanted})" if unclear and said.startswith("text_field") else ""
-        raise StudyError(f"{field}.{said}{hint}") from None
+        own = said.partition(" ")[0].rstrip(":") in SetConfig.model_fields
+        raise StudyError(f"{field}{'.' if own else ': '}{said}{hint}") from None
 
 
 def save_set(found: EvaluationSet, folder: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from scaling.config import DataConfig, SetConfig, StudyError
 from scaling.data import ByteTokenizer, EvaluationBatches, EvaluationSet, Tokens, load_set, prepare, read_set, save_set
 from scaling.data.evaluation_sets import in_training
+from scaling.data.tokenizers import Pretokenized
 from scaling.records import RecordError
 
 NONE = np.array([0], np.uint16)
@@ -123,6 +124,14 @@ def test_a_set_on_disk_is_whole_or_refused(tmp_path: Path) -> None:
     (folder / "set.json").unlink()
     with pytest.raises(RecordError, match=r"set.json does not exist"):
         load_set(folder)
+
+
+def test_a_study_of_tokens_alone_reads_no_text(tmp_path: Path) -> None:
+    (tmp_path / "news").mkdir()
+    for place, text in enumerate(TEXTS):
+        (tmp_path / "news" / f"{place}.txt").write_text(text, encoding="utf-8")
+    with pytest.raises(StudyError, match=r"^--set news: data.tokenizer is 'pretokenized', which knows tokens alone"):
+        read_set("news", SetConfig(path=str(tmp_path / "news")), Pretokenized(300, 299), NONE, "--set news")
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,9 @@ Schedule = Annotated[
     ScheduleName | Own,
     BeforeValidator(built_in_or_own(get_args(ScheduleName), "a schedule"), json_schema_input_type=ScheduleName | str),
 ]
+MOST_UNROLLED = 24
+"""Layers of a model that `auto` does not scan: a scan costs 9 to 14% on CPUs and 30% on a GPU, and spares 0.4 s of
+compilation a layer."""
 RuleName = Literal["standard", "mup", "completep"]
 
 
@@ -66,7 +69,7 @@ class ModelConfig(Part):
     tied_head: bool = False
     """The output head is the transpose of the token embedding."""
     layer_loop: Literal["auto", "scan", "unroll"] = "auto"
-    """Scan keeps compile time flat in depth; unrolled is faster when shallow. auto scans above 6 layers."""
+    """Scan keeps compile time flat in depth; unrolled is faster when shallow. auto scans above 24 layers."""
     parameterization: Parameterization = Parameterization()
     """The rule of its initial scales, rates and multipliers, and where it stands from the reference model."""
     block: Annotated[OwnPart | None, Field(exclude_if=unused)] = None
@@ -98,8 +101,8 @@ class ModelConfig(Part):
 
     @property
     def scanned(self) -> bool:
-        """Whether the layers are scanned: as asked, or above 6 layers under `auto`."""
-        return self.layer_loop == "scan" or (self.layer_loop == "auto" and self.layers > 6)
+        """Whether the layers are scanned: as asked, or above 24 layers under `auto`."""
+        return self.layer_loop == "scan" or (self.layer_loop == "auto" and self.layers > MOST_UNROLLED)
 
 
 def nearest_multiples(value: int, factor: int) -> str:

@@ -22,6 +22,7 @@ from scaling.models.transformer import (
     Transformer,
     new_block,
     new_model,
+    next_token_loss,
     next_token_losses,
 )
 
@@ -48,5 +49,6 @@ __all__ = [
     "multipliers",
     "new_block",
     "new_model",
+    "next_token_loss",
     "next_token_losses",
 ]

@@ -53,11 +53,12 @@ def linears(x: jax.Array, matrices: Sequence[jax.Array]) -> list[jax.Array]:
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _product(x: jax.Array, matrix: jax.Array, out: Any) -> jax.Array:
-    return jnp.matmul(x, matrix, preferred_element_type=out)
+    return jax.lax.dot(x, matrix, preferred_element_type=out)
 
 
 def _product_forward(x: jax.Array, matrix: jax.Array, out: Any) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return _product(x, matrix, out), (x, matrix)
+    # Not by _product itself: rematerialisation looks for products, and would find a rule.
+    return jax.lax.dot(x, matrix, preferred_element_type=out), (x, matrix)
 
 
 def _product_backward(_: Any, kept: tuple[jax.Array, jax.Array], by_out: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -1,15 +1,35 @@
 """The loss of the next token, without the whole of the logits where the vocabulary is large.
 
-Dimensions: B sequences, T tokens, W width, V vocabulary.
+Dimensions: B sequences, T tokens, W width, V vocabulary, C chunks of a sequence.
 """
 
-from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-LOGITS = 2**26
-"""Logits that are held at once, at most: 256 MiB. More are made in chunks of tokens, and again in the backward pass."""
+from scaling.models.computing import computing
+from scaling.models.layers import linear
+from scaling.models.sharding import mark
+
+LOGITS = {"cpu": 2**22, "gpu": 2**28, "tpu": 2**28}
+"""Logits that are held at once, at most: 16 MiB where a cache has to hold them, 1 GiB where memory does."""
+
+
+class Head(NamedTuple):
+    """What scores the vocabulary."""
+
+    matrix_WV: jax.Array
+    multiplier: jax.Array | float
+
+    def logits(self, x_BTW: jax.Array) -> jax.Array:
+        """float32[B, T, V]."""
+        logits_BTV = linear(x_BTW, self.matrix_WV, jnp.float32)
+        return mark(self.multiplier * logits_BTV, "batch", None, "vocabulary")
+
+    def losses(self, x_BTW: jax.Array, targets_BT: jax.Array) -> jax.Array:
+        """Cross-entropy of each target: float32[B, T]."""
+        return cross_entropy(self.logits(x_BTW), targets_BT)
 
 
 def cross_entropy(logits_BTV: jax.Array, targets_BT: jax.Array) -> jax.Array:
@@ -18,33 +38,74 @@ def cross_entropy(logits_BTV: jax.Array, targets_BT: jax.Array) -> jax.Array:
     return jax.nn.logsumexp(logits_BTV, axis=-1) - target_BT
 
 
-def scored(
-    score: Callable[[jax.Array], jax.Array],
-    x_BTW: jax.Array,
-    targets_BT: jax.Array,
-    vocabulary: int,
-    most: int,
-) -> jax.Array:
-    """Cross-entropy of `score`(x), [B, T, W] -> [B, T, V], with at most about `most` logits at once: float32[B, T]."""
-
-    def losses(x_BTW: jax.Array, targets_BT: jax.Array) -> jax.Array:
-        return cross_entropy(score(x_BTW), targets_BT)
-
-    batch, tokens = targets_BT.shape
-    chunks = _chunks(batch, tokens, vocabulary, most)
+def losses_in_chunks(head: Head, x_BTW: jax.Array, targets_BT: jax.Array) -> jax.Array:
+    """Cross-entropy of each target, of a chunk of tokens at a time: float32[B, T]."""
+    chunks = chunks_of(targets_BT, head.matrix_WV.shape[1])
     if chunks == 1:
-        return losses(x_BTW, targets_BT)
-    again = jax.checkpoint(losses, prevent_cse=False)
+        return head.losses(x_BTW, targets_BT)
+    again = jax.checkpoint(head.losses, prevent_cse=False)
     _, found = jax.lax.scan(lambda _, own: (None, again(*own)), None, (_cut(x_BTW, chunks), _cut(targets_BT, chunks)))
     return jnp.moveaxis(found, 0, 1).reshape(targets_BT.shape)
 
 
-def _chunks(batch: int, tokens: int, vocabulary: int, most: int) -> int:
-    """Equal chunks of a sequence: the fewest that divide it and hold no more than `most` logits, one token at least."""
-    fitting = max(1, most // (batch * vocabulary))
+def summed_in_chunks(head: Head, x_BTW: jax.Array, targets_BT: jax.Array) -> jax.Array:
+    """The sum of all losses, whose gradient is found with it: no logits are made twice. Not of the multiplier."""
+    chunks = chunks_of(targets_BT, head.matrix_WV.shape[1])
+    if chunks == 1:
+        return head.losses(x_BTW, targets_BT).sum()
+    multiplier = jax.lax.stop_gradient(jnp.asarray(head.multiplier, jnp.float32))
+    return _summed(_cut(x_BTW, chunks), head.matrix_WV, multiplier, _cut(targets_BT, chunks))
+
+
+def chunks_of(targets_BT: jax.Array, vocabulary: int) -> int:
+    """Equal chunks of a sequence: the fewest that divide it and hold no more than LOGITS, one token at least."""
+    if computing().plain:
+        return 1
+    batch, tokens = targets_BT.shape
+    fitting = max(1, LOGITS[computing().platform] // (batch * vocabulary))
     return next(count for count in range(1, tokens + 1) if tokens % count == 0 and tokens // count <= fitting)
 
 
 def _cut(x: jax.Array, chunks: int) -> jax.Array:
-    """[B, T, ...] -> [chunks, B, T / chunks, ...]: along the tokens, so that sequences stay where they are."""
+    """[B, T, ...] -> [C, B, T / C, ...]: along the tokens, so that sequences stay where they are."""
     return jnp.moveaxis(x.reshape(x.shape[0], chunks, -1, *x.shape[2:]), 1, 0)
+
+
+def _of_chunk(matrix_WV: jax.Array, multiplier: jax.Array, targets_BT: jax.Array, x_BTW: jax.Array) -> jax.Array:
+    return Head(matrix_WV, multiplier).losses(x_BTW, targets_BT).sum()
+
+
+@jax.custom_vjp
+def _summed(x_CBTW: jax.Array, matrix_WV: jax.Array, multiplier: jax.Array, targets_CBT: jax.Array) -> jax.Array:
+    def add(total: jax.Array, own: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
+        x_BTW, targets_BT = own
+        return total + _of_chunk(matrix_WV, multiplier, targets_BT, x_BTW), None
+
+    total, _ = jax.lax.scan(add, jnp.float32(0), (x_CBTW, targets_CBT))
+    return total
+
+
+def _summed_forward(
+    x_CBTW: jax.Array, matrix_WV: jax.Array, multiplier: jax.Array, targets_CBT: jax.Array
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    def add(carry: Any, own: tuple[jax.Array, jax.Array]) -> tuple[Any, jax.Array]:
+        total, by_matrix_WV = carry
+        x_BTW, targets_BT = own
+
+        def loss(matrix_WV: jax.Array, x_BTW: jax.Array) -> jax.Array:
+            return _of_chunk(matrix_WV, multiplier, targets_BT, x_BTW)
+
+        one, (by_matrix, by_x_BTW) = jax.value_and_grad(loss, argnums=(0, 1))(matrix_WV, x_BTW)
+        return (total + one, by_matrix_WV + by_matrix), by_x_BTW
+
+    nothing = jnp.float32(0), jnp.zeros(matrix_WV.shape, jnp.float32)
+    (total, by_matrix_WV), by_x_CBTW = jax.lax.scan(add, nothing, (x_CBTW, targets_CBT))
+    return total, (by_x_CBTW, by_matrix_WV.astype(matrix_WV.dtype))
+
+
+def _summed_backward(kept: tuple[jax.Array, jax.Array], by_total: jax.Array) -> tuple[jax.Array, jax.Array, None, None]:
+    by_x_CBTW, by_matrix_WV = (one * by_total.astype(one.dtype) for one in kept)
+    return by_x_CBTW, by_matrix_WV, None, None
+
+
+_summed.defvjp(_summed_forward, _summed_backward)

@@ -13,8 +13,8 @@ from flax import nnx
 from scaling.config import ModelConfig, loaded
 from scaling.models.attention import Attention
 from scaling.models.computing import computing, rematerialised
-from scaling.models.layers import FeedForward, RMSNorm, linear
-from scaling.models.loss import LOGITS, cross_entropy, scored
+from scaling.models.layers import FeedForward, RMSNorm
+from scaling.models.loss import Head, cross_entropy, losses_in_chunks, summed_in_chunks
 from scaling.models.parameterization import Declaration, Forward, declare, multipliers
 from scaling.models.sharding import mark
 
@@ -71,17 +71,14 @@ class Transformer(nnx.Module):
         place = Declaration("position", config.sequence_length, width, ("sequence", "width"))
         learned = config.positions == "learned"
         self.position = declare(rngs.params, (config.sequence_length, width), place) if learned else None
-        blocks = [
-            new_block(config, nnx.Rngs(params=jax.random.fold_in(layers_key, layer))) for layer in range(config.layers)
-        ]
-        self.blocks = _stacked(blocks) if config.scanned else nnx.List(blocks)
+        self.blocks = _blocks(config, layers_key)
         self.norm = RMSNorm(width, "width", rngs, role="final_gain")
         score = Declaration("head", width, vocabulary, ("width", "vocabulary"))
         self.head = None if config.tied_head else declare(lambda: head_key, (width, vocabulary), score)
 
     def __call__(self, tokens_BT: jax.Array, forward: Forward | None = None) -> jax.Array:
         forward = multipliers(self.config).forward if forward is None else forward
-        return self.score(self.features(tokens_BT, forward), forward)
+        return self.scorer(forward).logits(self.features(tokens_BT, forward))
 
     def features(self, tokens_BT: jax.Array, forward: Forward) -> jax.Array:
         """What the head scores: [B, T, W]."""
@@ -103,11 +100,10 @@ class Transformer(nnx.Module):
             x_BTW, _ = jax.lax.scan(lambda x, layer: (one(layer, x, forward), None), x_BTW, layers)
         return self.norm(x_BTW)
 
-    def score(self, x_BTW: jax.Array, forward: Forward) -> jax.Array:
-        """Logits float32[B, T, V] of features."""
+    def scorer(self, forward: Forward) -> Head:
+        """What scores the features."""
         head_WV = self._table().T if self.head is None else self.head[...]
-        logits_BTV = linear(x_BTW, head_WV.astype(x_BTW.dtype), jnp.float32)
-        return mark(forward.output * logits_BTV, "batch", None, "vocabulary")
+        return Head(head_WV.astype(computing().dtype), forward.output)
 
     def _table(self) -> jax.Array:
         """Gathered before it is looked up: a lookup in a table whose rows are split would have to be moved whole."""
@@ -120,9 +116,17 @@ def next_token_losses(model: Model, tokens_BT: jax.Array, forward: Forward | Non
     if not isinstance(model, Transformer):
         return cross_entropy(model(inputs_BT, forward), targets_BT)
     forward = multipliers(model.config).forward if forward is None else forward
-    x_BTW = model.features(inputs_BT, forward)
-    most = targets_BT.size * model.config.vocabulary if computing().plain else LOGITS
-    return scored(partial(model.score, forward=forward), x_BTW, targets_BT, model.config.vocabulary, most)
+    return losses_in_chunks(model.scorer(forward), model.features(inputs_BT, forward), targets_BT)
+
+
+def next_token_loss(model: Model, tokens_BT: jax.Array, forward: Forward | None = None) -> jax.Array:
+    """Mean cross-entropy in nats of the next token of int[B, T + 1], to be differentiated."""
+    inputs_BT, targets_BT = tokens_BT[:, :-1], tokens_BT[:, 1:]
+    if not isinstance(model, Transformer):
+        return cross_entropy(model(inputs_BT, forward), targets_BT).mean()
+    forward = multipliers(model.config).forward if forward is None else forward
+    total = summed_in_chunks(model.scorer(forward), model.features(inputs_BT, forward), targets_BT)
+    return total / targets_BT.size
 
 
 def _called(structure: Any, layer: Any, x_BTW: jax.Array, forward: Forward) -> jax.Array:
@@ -130,7 +134,19 @@ def _called(structure: Any, layer: Any, x_BTW: jax.Array, forward: Forward) -> j
     return found
 
 
-def _stacked(blocks: list[Any]) -> Any:
-    """One block whose parameters have a leading layer dimension, for `lax.scan`."""
-    structures, states = zip(*(nnx.split(block) for block in blocks), strict=True)
-    return nnx.merge(structures[0], jax.tree.map(lambda *leaves: jnp.stack(leaves), *states))
+def _blocks(config: ModelConfig, key: jax.Array) -> Any:
+    """The blocks of all layers: a list, or one whose parameters have a leading layer dimension, for `lax.scan`.
+
+    Drawn at once, so that compiling it takes no longer for more layers.
+    """
+
+    def drawn(layer: jax.Array) -> Any:
+        return nnx.state(new_block(config, nnx.Rngs(params=jax.random.fold_in(key, layer))))
+
+    structure, _ = nnx.split(nnx.eval_shape(lambda: new_block(config, nnx.Rngs(params=0))))
+    states = jax.vmap(drawn)(jnp.arange(config.layers))
+    if config.scanned:
+        return nnx.merge(structure, states)
+    leaves, tree = jax.tree.flatten(states)
+    layers = [jax.tree.unflatten(tree, [leaf[layer] for leaf in leaves]) for layer in range(config.layers)]
+    return nnx.List(nnx.merge(structure, layer) for layer in layers)

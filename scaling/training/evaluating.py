@@ -54,7 +54,7 @@ def _measure(job: Job, trajectories: Sequence[Trajectory], interrupted: Callable
         if not left:
             continue
         like = compiled.initialise(trajectory.recipe.seed, trajectory.recipe.beta1).params
-        models = KeptModels(directory.models, like, about(trajectory), where_of(job, 1))
+        models = KeptModels(directory.models, like, about(trajectory), where_of(job, compiled, 1))
         for horizon in left:
             if agreed(interrupted()):
                 raise Interrupted(f"asked to end before {trajectory.id} {horizon.name}")

@@ -92,14 +92,14 @@ def run(job: Job, interrupted: Callable[[], bool] = lambda: False) -> None:
         return steps_per_second(together(), first, job.settings.steps_per_dispatch, count)
 
     count = places(job.settings.stack, _unfinished(job), job.settings.mesh.population, speed)
-    where = where_of(job, count)
+    where = where_of(job, compiled, count)
     if count == 1:
         run_alone(compiled, starts())
     else:
         run_together(together(), count, starts())
 
 
-def where_of(job: Job, together: int) -> dict[str, str]:
+def where_of(job: Job, compiled: Program, together: int) -> dict[str, str]:
     """What the last digits of a result depend on."""
     mesh = job.settings.mesh.model_dump()
     return {
@@ -109,6 +109,7 @@ def where_of(job: Job, together: int) -> dict[str, str]:
         "processes": str(jax.process_count()),
         "mesh": ", ".join(f"{axis} {size}" for axis, size in mesh.items() if size > 1) or "one device",
         "trajectories at once": str(together),
+        "precision": compiled.how.computing.precision,
     }
 
 
@@ -149,7 +150,7 @@ def _task(
         tail = float(state.tail_loss) / (horizon.steps - trajectory.tail_start(horizon))
         row = observe(trajectory, horizon, tokens, score, tail)
         if is_first():
-            commit_horizon(directory, trajectory, horizon, row)
+            commit_horizon(directory, trajectory, horizon, row, compiled)
         barrier(f"{horizon.name} is committed")
 
     return Task(trajectory, directory, compiled, batches, job.settings, commit, where)

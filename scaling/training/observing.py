@@ -18,6 +18,7 @@ from scaling.records import (
     provenance,
 )
 from scaling.training.evaluation import Evaluation, bits_per_byte
+from scaling.training.step import Program
 
 
 def observe(
@@ -78,7 +79,9 @@ def _of_domain(
     )
 
 
-def commit_horizon(directory: TrajectoryDirectory, trajectory: Trajectory, horizon: Horizon, row: Observation) -> None:
+def commit_horizon(
+    directory: TrajectoryDirectory, trajectory: Trajectory, horizon: Horizon, row: Observation, compiled: Program
+) -> None:
     """Write the horizon's file, once."""
     record = {
         "observation": row.model_dump(mode="json"),
@@ -87,6 +90,7 @@ def commit_horizon(directory: TrajectoryDirectory, trajectory: Trajectory, horiz
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "device": jax.devices()[0].device_kind,
         "cores": len(usable_cores()),
+        "precision": compiled.how.computing.precision,
         "provenance": provenance(),
     }
     commit_once(directory.horizon(horizon), pretty_json(record))

@@ -15,7 +15,7 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from scaling.config import ComputeConfig, ModelConfig, Optimizer
-from scaling.models import Multipliers, next_token_losses
+from scaling.models import Multipliers, next_token_loss, next_token_losses
 from scaling.training.accumulation import mean_and_gradient
 from scaling.training.computation import AS_IT_COMES, Computation, computation
 from scaling.training.mesh import constraining, own_rows, placed_batch, state_shardings
@@ -39,6 +39,7 @@ class Program:
     """The compiled functions of one model shape and optimiser; each compiles at its first call."""
 
     model: Architecture
+    how: Computation
     initialise: Callable[..., TrainState]
     """(seed, beta1 = 0.9) -> state, under the model's own multipliers; only schedule-free keeps beta1 in it."""
     train: Callable[..., tuple[TrainState, jax.Array]]
@@ -91,6 +92,7 @@ def program(
     if mesh is None:
         return Program(
             model=model,
+            how=how,
             initialise=jax.jit(initialise),
             train=jax.jit(train, donate_argnums=0),
             losses=jax.jit(losses),
@@ -103,6 +105,7 @@ def program(
     batches = NamedSharding(mesh, PartitionSpec(None, sequences))
     return Program(
         model=model,
+        how=how,
         initialise=jax.jit(initialise, out_shardings=state),
         train=jax.jit(
             constraining(mesh, train),
@@ -146,10 +149,10 @@ def train_step(
 ) -> tuple[TrainState, jax.Array]:
     """One optimiser step on int32[B, T + 1] tokens: (new state, mean loss in nats a token before the step)."""
 
-    def losses(params: Params, tokens_BT: jax.Array) -> jax.Array:
-        return next_token_losses(model.build(params), tokens_BT, hyper.scales.forward)
+    def loss_of(params: Params, tokens_BT: jax.Array) -> jax.Array:
+        return next_token_loss(model.build(params), tokens_BT, hyper.scales.forward)
 
-    loss, gradients = mean_and_gradient(losses, state.params, tokens_BT, how.parts(tokens_BT))
+    loss, gradients = mean_and_gradient(loss_of, state.params, tokens_BT, how.parts(tokens_BT))
     rate = learning_rate(hyper.schedule, state.step)
     updates, moments = optimizer(kind, hyper.optimizer, model.declared, hyper.scales, rate).update(
         gradients, state.optimizer, state.params

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -73,7 +74,7 @@ def test_the_held_out_text_under_a_name_has_the_loss_of_the_horizon(trained: Job
 def test_likelihoods_are_those_of_the_model_alone(trained: Job) -> None:
     """Each sequence by itself, in NumPy from its logits: no batches, no padding, no mask; one token from its past."""
     params = kept(trained)
-    model = program(MODEL).model.build(params)
+    model = jax.jit(program(MODEL).model.build(params))
     found = load_set(RunDirectory(trained.settings.run_dir).sets / trained.settings.sets[1])
     content, batches = found.content, found.batches(4, MODEL.sequence_length)
     assert isinstance(content, Choices)
@@ -135,27 +136,20 @@ def test_a_horizon_whose_model_was_already_kept_when_the_job_was_killed_is_commi
     assert {one: one.stat().st_mtime_ns for one in directory.root.glob("[me][ov]*/**/*") if one.is_file()} == others
 
 
-@pytest.mark.parametrize(
-    ("recipe", "settings"),
-    [({}, {"stack": 2}), ({"optimizer": "schedule_free", "schedule": "constant"}, {})],
-    ids=["stacked", "averaged parameters"],
-)
-def test_models_are_kept_as_they_are_measured(
-    job_of: MakeJob, tokens: Tokens, tmp_path: Path, recipe: dict[str, Any], settings: dict[str, Any]
-) -> None:
-    trajectories = [trajectory_of(tokens, 30, 40, seed=seed, **recipe) for seed in (0, 1)]
-    if recipe:
-        horizons = (horizon(30, decay_steps=0), horizon(40, decay_steps=0))
-        trajectories = [one.model_copy(update={"horizons": horizons}) for one in trajectories[:1]]
-    job = job_of(*trajectories, **settings)
+def test_models_are_kept_as_they_are_measured(job_of: MakeJob, tokens: Tokens, tmp_path: Path) -> None:
+    """At averaged parameters, of trajectories that were stepped together."""
+    plain = [trajectory_of(tokens, 20, seed=seed, optimizer="schedule_free", schedule="constant") for seed in (0, 1)]
+    horizons = (horizon(20, decay_steps=0), horizon(30, decay_steps=0))
+    job = job_of(*(one.model_copy(update={"horizons": horizons}) for one in plain), stack=2)
     keys = named_sets(tmp_path, Path(job.settings.run_dir), tokens=tokens)
     jobs.run(job)
     evaluating.run(to_evaluate(job, *keys))
-    for place in range(len(trajectories)):
-        for row in directory_of(job, place).observations({"again": keys[0]}):
-            score = row.sets["again"]
-            assert score.kind == "text"
-            assert score.loss == pytest.approx(row.loss, abs=1e-6)
+    rows = [row for place in (0, 1) for row in directory_of(job, place).observations({"again": keys[0]})]
+    assert len({row.loss for row in rows}) == 4
+    for row in rows:
+        score = row.sets["again"]
+        assert score.kind == "text"
+        assert score.loss == pytest.approx(row.loss, abs=1e-6)
 
 
 def test_a_damaged_model_is_named_and_the_others_are_measured(

@@ -44,7 +44,7 @@ def _measure(job: Job, trajectories: Sequence[Trajectory], interrupted: Callable
     first, mesh = trajectories[0], job.settings.mesh
     sequences = evaluation_sequences(first.model, mesh)
     check_model(mesh, first.model, sequences)
-    compiled = program(first.model, first.recipe.optimizer, mesh_of(mesh))
+    compiled = program(first.model, first.recipe.optimizer, mesh_of(mesh), job.settings.compute)
     sets = NamedSets(job.settings, sequences, first.model.sequence_length)
     damaged = []
     for trajectory in trajectories:

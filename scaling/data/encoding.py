@@ -13,7 +13,7 @@ from scaling.data.pool import Pool
 from scaling.data.scanning import Scan
 from scaling.data.splitting import DROPPED, HELD_OUT
 from scaling.data.streams import Stream
-from scaling.data.tokenizers import Tokenizer
+from scaling.data.tokenizers import SubwordTokenizer, Tokenizer
 from scaling.data.units import Unit
 
 
@@ -43,9 +43,10 @@ def encode(
     """
     before, lengths = train.length, []
     each = enumerate(zip(scan.by_unit(fate), _sizes(scan), strict=True))
-    for number, found in enumerate(
-        pool.map("tokenising", encode_unit, scan.units, config, tokenizer, train.path.parent, train.dtype, each=each)
-    ):
+    shared = (config, tokenizer, train.path.parent, train.dtype)
+    slow = isinstance(tokenizer, SubwordTokenizer)
+    done = pool.map("tokenising", encode_unit, scan.units, *shared, each=each, slow=slow)
+    for number, found in enumerate(done):
         train.take(_part(train.path.parent, number, "train"))
         validation.take(_part(train.path.parent, number, "validation"))
         lengths.append(found)

@@ -18,6 +18,8 @@ AHEAD = 2
 """Units that wait for each process, so that none is idle; results in memory are as few."""
 PARALLEL_BYTES = 2**26
 """Less than this is read by this process: others take as long to start."""
+PARALLEL_BYTES_SLOW = 2**23
+"""The same for work that takes ten times as long."""
 
 
 class Watching(Protocol):
@@ -46,9 +48,15 @@ class Pool:
             self._executor.shutdown(wait=True, cancel_futures=True)
 
     def map(
-        self, stage: str, work: Callable[..., T], units: Sequence[Unit], *shared: Any, each: Iterable[Any] | None = None
+        self,
+        stage: str,
+        work: Callable[..., T],
+        units: Sequence[Unit],
+        *shared: Any,
+        each: Iterable[Any] | None = None,
+        slow: bool = False,
     ) -> Iterator[T]:
-        """work(unit, *shared) of every unit, in order; with `each`, work(unit, mine, *shared).
+        """work(unit, *shared) of every unit, in order; with `each`, work(unit, mine, *shared). `slow`: a few MB/s.
 
         Raises what `work` raises.
         """
@@ -57,14 +65,15 @@ class Pool:
         if each is not None:
             arguments = iter((unit, mine, *shared) for unit, mine in zip(units, each, strict=True))
         self._watching(stage, 0, total)
-        for unit, result in zip(units, self._results(work, arguments, self._is_parallel(units, total)), strict=True):
+        parallel = self._is_parallel(units, total, PARALLEL_BYTES_SLOW if slow else PARALLEL_BYTES)
+        for unit, result in zip(units, self._results(work, arguments, parallel), strict=True):
             done += unit.size
             self._watching(stage, done, total)
             yield result
 
-    def _is_parallel(self, units: Sequence[Unit], total: int) -> bool:
+    def _is_parallel(self, units: Sequence[Unit], total: int, least: int) -> bool:
         made = any(isinstance(unit, Made) for unit in units)  # nothing is gained by sending text to another process
-        return self._processes > 1 and len(units) > 1 and total >= PARALLEL_BYTES and not made
+        return self._processes > 1 and len(units) > 1 and total >= least and not made
 
     def _results(self, work: Callable[..., T], arguments: Iterator[tuple[Any, ...]], parallel: bool) -> Iterator[T]:
         if not parallel:

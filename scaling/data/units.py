@@ -6,7 +6,7 @@ from typing import Protocol
 
 from scaling.config import DataConfig
 
-UNIT_BYTES = 2**25
+UNIT_BYTES = 2**23
 """About so much text is one unit."""
 PIECE = 2**20
 """Bytes of a document that are in memory, and tokenised, at once: a longer one is cut after a line end."""

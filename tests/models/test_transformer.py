@@ -119,8 +119,8 @@ def test_scanned_and_unrolled_layers_are_one_model() -> None:
     np.testing.assert_allclose(scanned, unrolled, atol=1e-5)
 
 
-def test_layers_are_scanned_above_six() -> None:
-    assert [config(layers=layers).scanned for layers in (6, 7)] == [False, True]
+def test_layers_are_scanned_above_twenty_four() -> None:
+    assert [config(layers=layers).scanned for layers in (24, 25)] == [False, True]
 
 
 def test_rotary_scores_depend_on_distance_alone() -> None:

@@ -49,6 +49,11 @@ def test_each_mesh_has_its_collectives_and_no_others(found: dict[str, Any], name
     assert found[name]["widest_all_gather"] <= LAYER
 
 
+def test_a_kernel_gets_the_sequences_and_heads_of_its_device(found: dict[str, Any]) -> None:
+    assert found["kernel"]["seen"] == [2, 2, 16, 4]
+    assert found["kernel"]["difference"] < 1e-6
+
+
 @pytest.mark.parametrize("name", list(STACKED))
 def test_members_of_a_population_tell_each_other_nothing(found: dict[str, Any], name: str) -> None:
     axes = set(STACKED[name]) - {"population"}

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from scaling.config import DataConfig, SetConfig, StudyError
 from scaling.data.choices import ChoiceBatches, Choices, tokenize
 from scaling.data.corpora import read_corpus
-from scaling.data.held_out import EvaluationBatches, ratio
+from scaling.data.held_out import EvaluationBatches
 from scaling.data.json_lines import is_json_lines
 from scaling.data.questions import has_choices, read_questions
 from scaling.data.tokenizers import TokenArray, Tokenizer
@@ -67,16 +67,12 @@ class TextBatches:
 
     def score(self, nats: NDArray[np.floating]) -> Score:
         """Loss and bits per byte with their standard errors by document, and loss by position; losses [M, B, L]."""
-        loss = self._windows.score(nats)
-        sums, _ = self._windows.sums(nats)
-        bits = ratio(sums, self._text.document_bytes)
-        # The stream's first token is no target, and is taken to cost what the others do.
-        all_tokens = len(self._text.tokens) / (len(self._text.tokens) - 1) / np.log(2)
+        loss, bits = self._windows.score(nats), self._windows.bits_per_byte(nats, self._text.document_bytes)
         return TextScore(
             loss=loss.mean,
             loss_se=loss.standard_error,
-            bits_per_byte=bits.mean * all_tokens,
-            bits_per_byte_se=bits.standard_error * all_tokens,
+            bits_per_byte=bits.mean,
+            bits_per_byte_se=bits.standard_error,
             by_position=self._windows.by_position(nats),
         )
 

@@ -100,6 +100,16 @@ class EvaluationBatches:
         """([J] summed loss, [J] targets) of each document, from losses [M, B, L]."""
         return self._sums(nats, self.mask > 0)
 
+    def bits_per_byte(self, nats: NDArray[np.floating], document_bytes: NDArray[np.int64]) -> Scored:
+        """Nats of all tokens / ln 2 / bytes of the text, from losses [M, B, L] and each document's bytes [J].
+
+        The stream's first token is no target, and is taken to cost what the others do.
+        """
+        sums, counts = self.sums(nats)
+        bits = ratio(sums, document_bytes)
+        factor = (counts.sum() + 1) / counts.sum() / np.log(2)
+        return Scored(bits.mean * factor, bits.standard_error * factor)
+
     def by_position(self, nats: NDArray[np.floating]) -> tuple[PositionLoss, ...]:
         """Loss by place in the window: 1, 2, 3 to 4, 5 to 8, ..., so many tokens of context being at hand.
 

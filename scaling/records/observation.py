@@ -62,6 +62,8 @@ class Observation(Part):
     horizon: str
     metrics: Annotated[dict[str, float], Field(exclude_if=unused, default_factory=dict)]
     """The user's own: attribute -> value."""
+    bits_per_byte_se: Annotated[float | None, Field(exclude_if=unused)] = None
+    """Its standard error over held-out documents; None in records of before it was measured."""
     by_position: Annotated[tuple[PositionLoss, ...], Field(exclude_if=unused)] = ()
     """The loss by place in the window; empty in records of before it was measured."""
     sets: Annotated[Mapping[str, Score], Field(exclude_if=unused)] = {}

@@ -53,10 +53,11 @@ def _model(row: Observation) -> tuple[str, str, str]:
 
 
 def _bits(row: Observation) -> str:
-    """Bits per byte, where the text is known; its error is the loss's, bytes a token being taken as given."""
+    """Nothing where the text is not known, no error in records of before it was measured."""
     if row.bits_per_byte is None:
         return ""
-    return _both(row.bits_per_byte, row.loss_se * row.bits_per_byte / row.loss)
+    known = row.bits_per_byte_se
+    return f"{row.bits_per_byte:.4f}" if known is None else _both(row.bits_per_byte, known)
 
 
 def _values(score: TextScore | ChoiceScore) -> tuple[str, ...]:

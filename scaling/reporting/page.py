@@ -131,13 +131,14 @@ def _known(contents: Contents) -> str:
 def _sets(contents: Contents) -> str:
     """Of the own text and each named set the largest models of each size; of the latter all when asked for."""
     rows = contents.observations
-    own = _table(*measured.own_table(measured.largest(rows)))
+    main = [row for row in rows if row.role != "mixture"]
+    own = _table(*measured.own_table(measured.largest(main)))
     parts = [f"<h2>Measured on held-out sets</h2><h3>{html.escape(measured.OWN.capitalize())}</h3>{own}"]
     for name in measured.set_names(rows):
         chance = measured.chance(rows, name)
         parts.append(
             f"<h3>{html.escape(name)}</h3>{f'<p>{html.escape(chance)}</p>' if chance else ''}"
-            + _table(*measured.table(measured.largest(rows, name), name))
+            + _table(*measured.table(measured.largest(main, name), name))
             + f"<details><summary>Every horizon</summary>{_table(*measured.table(rows, name))}</details>"
         )
     return "".join(parts)

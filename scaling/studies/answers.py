@@ -26,8 +26,8 @@ OF_DOMAIN = tuple(DomainObservation.model_fields)
 """What a row says of each domain of a mixture."""
 MAIN = "chinchilla"
 """The law that answers and that the check tests."""
-NESTED = {"metrics", "by_position", "sets", "domains"}
-"""What an observation holds beside numbers."""
+NESTED = {"metrics", "domains", "bits_per_byte_se", "by_position", "sets"}
+"""What an observation holds beside numbers, or not always."""
 
 
 def table_of(rows: Sequence[Observation]) -> pl.DataFrame:
@@ -46,11 +46,12 @@ def table_of(rows: Sequence[Observation]) -> pl.DataFrame:
 
 
 def _more(row: Observation) -> dict[str, float | None]:
-    """The columns of what a row holds beside numbers."""
+    """The columns of what a row holds beside numbers, or not always."""
     domains = {f"{what}_{name}": getattr(one, what) for name, one in row.domains.items() for what in OF_DOMAIN}
     found = {f"metric_{name}": row.metrics[name] for name in sorted(row.metrics)} | position_columns(row.by_position)
     sets = {f"{name}.{key}": value for name, score in row.sets.items() for key, value in score.columns.items()}
-    return found | domains | sets
+    errors = {} if row.bits_per_byte_se is None else {"bits_per_byte_se": row.bits_per_byte_se}
+    return errors | found | domains | sets
 
 
 def write_observations(directory: RunDirectory, rows: Sequence[Observation]) -> None:
@@ -78,7 +79,8 @@ def fit_all(
       LawError: the law that answers cannot be fitted.
     """
     # Without what no law of the study reads: a set that is measured later has nothing fitted again.
-    plain = [row.model_copy(update={"by_position": (), "sets": {}}) for row in rows if row.role == "fit"]
+    nothing: dict[str, Any] = {"bits_per_byte_se": None, "by_position": (), "sets": {}}
+    plain = [row.model_copy(update=nothing) for row in rows if row.role == "fit"]
     table, shared = table_of(plain), settings_of(study, count)
     edge = laws.data_rich_edge(table)
     wanted: dict[str, tuple[pl.DataFrame, dict[str, Any]]] = {

@@ -29,6 +29,8 @@ class Evaluation:
     """The loss by place in the window."""
     domains: dict[str, Scored] = field(default_factory=dict)
     """Of a mixture: the held-out documents of each domain."""
+    bits_per_byte_se: float | None = None
+    """Standard error of bits per byte, clustered by document; None where the text is not known."""
 
 
 def evaluate(
@@ -37,6 +39,7 @@ def evaluate(
     batches: EvaluationBatches,
     metrics: Sequence[Own] = (),
     domains: Sequence[Domain] = (),
+    document_bytes: np.ndarray[Any, Any] | None = None,
 ) -> Evaluation:
     """Cross-entropy of every held-out token but the first: mean in nats a token, standard error by document; its losses
     by position and by domain; and what the user's own metrics make of these losses."""
@@ -44,7 +47,10 @@ def evaluate(
     score = batches.score(nats)
     own = measured(metrics, batches.held_out(nats)) if metrics else {}
     of_domains = {one.name: batches.score(nats, one.documents) for one in domains}
-    return Evaluation(score.mean, score.standard_error, own, batches.by_position(nats), of_domains)
+    bits = None
+    if document_bytes is not None and len(document_bytes):
+        bits = batches.bits_per_byte(nats, document_bytes).standard_error
+    return Evaluation(score.mean, score.standard_error, own, batches.by_position(nats), of_domains, bits)
 
 
 def losses(program: Program, params: Params, batches: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -141,7 +141,7 @@ def _task(
         """The horizon's own file comes last: where it is, all is."""
         params = compiled.evaluated(state)
         domains = domains_of(tokens.record, trajectory.recipe.mixture)
-        score = evaluate(compiled, params, held_out, trajectory.metrics, domains)
+        score = evaluate(compiled, params, held_out, trajectory.metrics, domains, tokens.validation_bytes)
         sets.measure(compiled, params, trajectory, horizon, directory)
         if is_kept(job.settings.keep_models, trajectory, horizon):
             models = KeptModels(directory.models, params, about(trajectory), where)

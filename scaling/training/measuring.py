@@ -1,5 +1,7 @@
 """Named held-out sets: what a model says of each, committed once beside its horizon; while it is trained or later."""
 
+import jax
+
 from scaling.data import load_set
 from scaling.records import (
     Evaluated,
@@ -31,6 +33,7 @@ class NamedSets:
         self, program: Program, params: Params, trajectory: Trajectory, horizon: Horizon, directory: TrajectoryDirectory
     ) -> None:
         """Score the model of `horizon` on each set on which it was not, and commit that once."""
+        made = {"device": jax.devices()[0].device_kind, "precision": program.how.computing.precision}
         for key, (record, batches) in self._sets.items():
             path = directory.evaluation(horizon.name, key)
             there = path.exists()
@@ -44,7 +47,7 @@ class NamedSets:
                 tokens=horizon.tokens,
                 set=record,
                 score=score,
-                provenance=provenance(),
+                provenance=provenance() | made,
             )
             if is_first():
                 commit_once(path, pretty_json(row.model_dump(mode="json")))

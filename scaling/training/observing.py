@@ -52,6 +52,7 @@ def observe(
         horizon=horizon.name,
         metrics=score.metrics,
         by_position=score.by_position,
+        bits_per_byte_se=score.bits_per_byte_se,
         domains={
             one.name: _of_domain(one, record, summary, horizon.tokens, score.domains[one.name])
             for one, record, summary in zip(

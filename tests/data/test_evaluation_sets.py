@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scaling.config import SetConfig, StudyError
-from scaling.data import ByteTokenizer, EvaluationBatches, EvaluationSet, Tokens, load_set, read_set, save_set
+from scaling.config import DataConfig, SetConfig, StudyError
+from scaling.data import ByteTokenizer, EvaluationBatches, EvaluationSet, Tokens, load_set, prepare, read_set, save_set
 from scaling.data.evaluation_sets import in_training
 from scaling.records import RecordError
 
@@ -32,6 +32,29 @@ def test_bits_per_byte_counts_the_ends_of_documents_and_the_bytes_of_the_text(tm
     assert score.loss == pytest.approx(np.log(257))
     assert score.bits_per_byte == pytest.approx(np.log2(257) * (size + 4) / size)
     assert score.loss_se == pytest.approx(0, abs=1e-12)
+
+
+def test_bits_per_byte_are_those_of_the_text_whatever_a_token_is(text: Path, tmp_path: Path) -> None:
+    """Of the same nats a byte, bytes and subwords have the same bits per byte; their losses differ by bytes a token."""
+    config = DataConfig(corpus=str(text), tokenizer="bpe", bpe={"vocabulary": 290}, validation_tokens=2000)
+    subwords = prepare(config, seed=0, cache=tmp_path / "cache").tokenizer
+    found = {}
+    for name, tokenizer in (("bytes", ByteTokenizer()), ("subwords", subwords)):
+        made = read_set("news", SetConfig(path=str(text)), tokenizer, NONE, "--set news")
+        batches = made.batches(2, 16)
+        # A nat for each byte of a token, and one for the end of a document, which has none.
+        sizes = [max(1, len(tokenizer.decode(np.array([one])).encode())) for one in range(tokenizer.vocabulary)]
+        sizes[: 256 if name == "bytes" else 0] = [1] * (256 if name == "bytes" else 0)
+        found[name] = made.record, batches.score(np.array(sizes, float)[batches.tokens[..., 1:]])
+    (one, score), (other, coarse) = found["bytes"], found["subwords"]
+    assert one.text_bytes == other.text_bytes
+    assert one.tokens > 2 * other.tokens
+    assert one.fingerprint != other.fingerprint
+    assert score.bits_per_byte == pytest.approx((1 + one.units / one.text_bytes) / np.log(2), rel=1e-6)
+    assert coarse.bits_per_byte == pytest.approx(score.bits_per_byte, rel=1e-3), "but for the stream's first token"
+    assert coarse.bits_per_byte_se < 1e-3
+    assert score.kind == coarse.kind == "text"
+    assert coarse.loss > 2 * score.loss
 
 
 def test_errors_are_those_between_documents(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from scaling.config import StudyError
+from scaling.config import ComputeConfig, StudyError
 from scaling.data import Tokens, load_set
 from scaling.data.choices import ChoiceBatches, Choices
 from scaling.records import Evaluated, Job, JobSettings, Observation, RunDirectory, TrajectoryDirectory, read_json
@@ -65,7 +65,7 @@ def test_the_held_out_text_under_a_name_has_the_loss_of_the_horizon(trained: Job
         score = row.sets["again"]
         assert score.kind == "text"
         assert (score.loss, score.loss_se) == (row.loss, row.loss_se)
-        assert score.bits_per_byte == pytest.approx(row.bits_per_byte)
+        assert (score.bits_per_byte, score.bits_per_byte_se) == pytest.approx((row.bits_per_byte, row.bits_per_byte_se))
         assert score.by_position == row.by_position
         assert [(one.first, one.last) for one in row.by_position] == [(1, 1), (2, 2), (3, 4), (5, 8), (9, 16)]
         assert row.by_position[0].loss > row.by_position[-1].loss, "more context, less loss"
@@ -137,10 +137,14 @@ def test_a_horizon_whose_model_was_already_kept_when_the_job_was_killed_is_commi
 
 
 def test_models_are_kept_as_they_are_measured(job_of: MakeJob, tokens: Tokens, tmp_path: Path) -> None:
-    """At averaged parameters, of trajectories that were stepped together."""
+    """At averaged parameters, in the precision of the study, of trajectories that were stepped together."""
     plain = [trajectory_of(tokens, 20, seed=seed, optimizer="schedule_free", schedule="constant") for seed in (0, 1)]
     horizons = (horizon(20, decay_steps=0), horizon(30, decay_steps=0))
-    job = job_of(*(one.model_copy(update={"horizons": horizons}) for one in plain), stack=2)
+    job = job_of(
+        *(one.model_copy(update={"horizons": horizons}) for one in plain),
+        stack=2,
+        compute=ComputeConfig(precision="bfloat16"),
+    )
     keys = named_sets(tmp_path, Path(job.settings.run_dir), tokens=tokens)
     jobs.run(job)
     evaluating.run(to_evaluate(job, *keys))
@@ -188,6 +192,6 @@ def test_records_of_before_are_read(trained: Job) -> None:
     path = directory_of(trained).horizon(trained.trajectories[0].horizons[0])
     plain = read_json(path)["observation"]
     assert "sets" not in plain
-    del plain["by_position"]
+    del plain["by_position"], plain["bits_per_byte_se"]
     row = Observation.model_validate(plain)
-    assert (row.by_position, row.sets) == ((), {})
+    assert (row.by_position, row.bits_per_byte_se, row.sets) == ((), None, {})

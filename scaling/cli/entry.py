@@ -39,7 +39,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
 OVERVIEW = """\
 A laboratory for scaling laws: plan, train, fit and predict, with honest intervals.
 
-  scaling plan STUDY       what would run, and for how long; writes nothing
+  scaling plan STUDY       what would run, and for how long; trains nothing
   scaling preflight STUDY  compile every cell ahead: memory, FLOPs, time, and whether it fits
   scaling run STUDY        train the sweep, fit the laws, check the prediction, write the report
   scaling status DIR       how far a run is

@@ -11,7 +11,7 @@ def plan(arguments: list[str]) -> int:
     from scaling import planning
     from scaling.studies import own_parts, sets, show, text
 
-    parser = study_parser("plan", "Print what would run; write nothing.", "scaling plan configs/quickstart.yaml")
+    parser = study_parser("plan", "Print what would run; train nothing.", "scaling plan configs/quickstart.yaml")
     parser.add_argument("--json", action="store_true", help="as JSON")
     options, rest = parser.parse_known_args(arguments)
     asked = study(options.study, rest)

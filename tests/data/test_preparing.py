@@ -89,6 +89,16 @@ def test_several_processes_and_small_parts_give_the_same(tmp_path: Path, monkeyp
     )
 
 
+def test_what_is_wrong_in_another_process_is_said_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = write_lines(tmp_path, 60)
+    with (tmp_path / "2.jsonl").open("a") as file:
+        file.write('{"text": \n')
+    monkeypatch.setattr(pools, "PARALLEL_BYTES", 0)
+    monkeypatch.setattr(lines, "UNIT_BYTES", 500)
+    with pytest.raises(StudyError, match=r"^data.corpus: .*2.jsonl line 21 is not JSON"):
+        prepare(config, 0, processes=2)
+
+
 def test_a_long_text_is_cut_the_same_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sections of one file do not depend on how much of it is in memory."""
     text = "".join(f"line {number} é {'x' * (number % 90)}\n" * (number % 7 > 0) for number in range(60_000))

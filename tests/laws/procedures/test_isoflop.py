@@ -65,7 +65,7 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say(given: bool) -> Non
 
 
 def test_runs_whose_surface_has_no_best_exponent_are_fitted_all_the_same() -> None:
-    """Losses that rise with N at each budget, nearly level: the steeper the surface in N, the better it goes through."""
+    """Losses that rise with N at each budget, nearly level: the steeper a surface in N, the better it goes through."""
     table = {
         "params": np.tile([5320.0, 11904.0, 19768.0], 2),
         "tokens": np.array([10368.0, 4352.0, 2496.0, 20736.0, 8640.0, 4928.0]),

@@ -1,6 +1,7 @@
 """Shared by all tests: small trajectories on small text, trained in this process, compiled programs on disk."""
 
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,20 @@ def tokens_dir(tokens: Tokens, tmp_path_factory: pytest.TempPathFactory) -> Path
     folder = tmp_path_factory.mktemp("tokens")
     save(tokens, folder)
     return folder
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own, 100 MB small."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", str(folder)]
+    try:
+        subprocess.run(mount, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"cannot mount a small file system here: {error}")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)  # what a test mapped may still be in memory
 
 
 def horizon(steps: int, decay_steps: int = 10, **changes: Any) -> Horizon:

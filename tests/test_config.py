@@ -162,3 +162,26 @@ def test_a_model_that_cannot_be_built(changes: dict[str, int], words: str) -> No
 
 def test_read_study_is_plain_data() -> None:
     assert read_study(CONFIGS[0])["name"]
+
+
+@pytest.mark.parametrize(
+    ("sets", "words"),
+    [
+        ({"News": "a"}, "evaluation.sets is .*; 'News' names columns: use small letters, digits and _, as news"),
+        ({"news": {"path": "a", "txt_field": "b"}}, "evaluation.sets.news.txt_field is not a field; did you mean"),
+        ({"news": 3}, "evaluation.sets.news is 3; give a path, or details as"),
+        ({"news": {"path": "a", "kind": "text", "prompt_field": "q"}}, "evaluation.sets.news.prompt_field is 'q', but"),
+        ({"news": {"path": "a", "kind": "choices", "text_field": "q"}}, "evaluation.sets.news.text_field is 'q', but"),
+        (["news"], r"evaluation.sets is \['news'\]; write NAME: PATH of each set"),
+    ],
+)
+def test_a_wrong_held_out_set_is_named(sets: object, words: str) -> None:
+    with pytest.raises(StudyError, match=words):
+        parse_study({"name": "x", "evaluation": {"sets": sets}})
+
+
+def test_a_held_out_set_is_a_path_or_details_and_comes_back_from_yaml() -> None:
+    raw = override({"name": "x", "evaluation": {"sets": {"quiz": {"path": "q"}}}}, ["--evaluation.sets.news", "a/"])
+    found = parse_study(raw)
+    assert {name: one.path for name, one in found.evaluation.sets.items()} == {"quiz": "q", "news": "a/"}
+    assert parse_study(parse_yaml(dump_study(found), "x")) == found

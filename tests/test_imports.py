@@ -25,7 +25,15 @@ def verb(*arguments: str) -> str:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--help",), ("plan", QUICKSTART), ("run", "--help"), ("preflight", "--help"), ("status", "."), ("forms",)],
+    [
+        ("--help",),
+        ("plan", QUICKSTART),
+        ("run", "--help"),
+        ("preflight", "--help"),
+        ("evaluate", "--help"),
+        ("status", "."),
+        ("forms",),
+    ],
 )
 def test_verbs_that_train_nothing_import_no_jax(arguments: tuple[str, ...]) -> None:
     found = imported(verb(*arguments))
@@ -47,6 +55,7 @@ def test_help_fits_a_screen_and_shows_an_example() -> None:
         "preflight",
         "run",
         "status",
+        "evaluate",
         "fit",
         "predict",
         "select",

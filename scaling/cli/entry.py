@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from scaling import __version__
-from scaling.cli import asking, fitting, jobs, judging, studies
+from scaling.cli import asking, evaluating, fitting, jobs, judging, studies
 from scaling.config import StudyError
 from scaling.laws import LawError
 from scaling.records import RecordError, is_disk_full
@@ -22,6 +22,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "preflight": studies.preflight,
     "run": studies.run,
     "status": studies.status,
+    "evaluate": evaluating.evaluate,
     "fit": fitting.fit,
     "predict": asking.predict,
     "profile": fitting.profile,
@@ -38,10 +39,11 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
 OVERVIEW = """\
 A laboratory for scaling laws: plan, train, fit and predict, with honest intervals.
 
-  scaling plan STUDY       what would run, and for how long; writes nothing
+  scaling plan STUDY       what would run, and for how long; trains nothing
   scaling preflight STUDY  compile every cell ahead: memory, FLOPs, time, and whether it fits
   scaling run STUDY        train the sweep, fit the laws, check the prediction, write the report
   scaling status DIR       how far a run is
+  scaling evaluate DIR     measure finished models on a new set, without training again
   scaling fit DIR|TABLE    fit a law to a run, to any table of runs, or to a raw sweep
   scaling predict LAW      what a fitted law says: a size, a budget, a loss, a model to serve; a figure
   scaling profile TABLE    what the runs say of one parameter alone

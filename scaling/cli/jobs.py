@@ -17,7 +17,7 @@ from scaling.records import CompileRequest, Job, read_json
 def job(arguments: list[str]) -> int:
     parser = Parser(
         "job",
-        "Train the trajectories of one job file. Engines call this.",
+        "Train the trajectories of one job file, or measure their models. Engines call this.",
         "scaling job runs/x/jobs/w64.json --core 0",
         takes="JOB",
     )
@@ -91,6 +91,7 @@ def _run(given: Job, following: Job | None) -> int:
     from jax.errors import JaxRuntimeError
 
     from scaling.engines import EXIT_DONE, EXIT_RESUME
+    from scaling.training import evaluating
     from scaling.training import job as jobs
     from scaling.training.ahead import Beside
     from scaling.training.distributed import peer_is_gone
@@ -100,7 +101,10 @@ def _run(given: Job, following: Job | None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: asked.set())
     beside = None if following is None else Beside(following, asked.is_set, after=len(given.trajectories))
     try:
-        jobs.run(given, beside or asked.is_set)
+        if given.task == "evaluate":
+            evaluating.run(given, asked.is_set)
+        else:
+            jobs.run(given, beside or asked.is_set)
     except Interrupted as interrupted:
         print(f"{given.name}: {interrupted}; started again, it goes on from there", file=sys.stderr, flush=True)
         if beside is not None and beside.busy:

@@ -9,24 +9,30 @@ from scaling.config import StudyError
 
 def plan(arguments: list[str]) -> int:
     from scaling import planning
-    from scaling.data import prepare
-    from scaling.studies import own_parts, show
+    from scaling.studies import own_parts, sets, show, text
 
-    parser = study_parser("plan", "Print what would run; write nothing.", "scaling plan configs/quickstart.yaml")
+    parser = study_parser("plan", "Print what would run; train nothing.", "scaling plan configs/quickstart.yaml")
     parser.add_argument("--json", action="store_true", help="as JSON")
     options, rest = parser.parse_known_args(arguments)
     asked = study(options.study, rest)
     own_parts.check(asked)
-    planned = planning.plan(asked, prepare(asked.data, asked.seed).record, own_parts.counter(asked))
-    print(json.dumps(planned.as_json(), indent=2)) if options.json else show.plan(planned)
+    tokens = text.tokens_of(asked)
+    named = [one.record for one in sets.read(asked, tokens, asked.evaluation.sets, "evaluation.sets.")]
+    planned = planning.plan(asked, tokens.record, own_parts.counter(asked))
+    if options.json:
+        also = {"sets": [one.model_dump(mode="json") for one in named]} if named else {}
+        print(json.dumps(planned.as_json() | also, indent=2))
+        return 0
+    show.plan(planned)
+    for one in named:
+        show.line(sets.said(one))
     return 0
 
 
 def preflight(arguments: list[str]) -> int:
     from scaling import planning
-    from scaling.data import prepare
     from scaling.records import RunDirectory
-    from scaling.studies import compiled, examined, own_parts, show_compiled
+    from scaling.studies import compiled, examined, own_parts, show_compiled, text
     from scaling.studies.preflight import check_directory
 
     parser = study_parser(
@@ -46,7 +52,7 @@ def preflight(arguments: list[str]) -> int:
             raise StudyError(f"--out is {options.out}, no run directory yet; leave --out out, or `scaling run` first")
         directory = RunDirectory(options.out)
     own_parts.check(asked)
-    planned = planning.plan(asked, prepare(asked.data, asked.seed).record, own_parts.counter(asked))
+    planned = planning.plan(asked, text.tokens_of(asked).record, own_parts.counter(asked))
     trajectories = [*planned.trajectories, *planned.expected_check]
     found = compiled.examine(asked, directory, trajectories, described=asked.engine.target.described)
     print(json.dumps(examined.as_json(found), indent=2)) if options.json else show_compiled.table(found)

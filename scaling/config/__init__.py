@@ -1,7 +1,9 @@
 """The study, its parts, and how it is read."""
 
 from scaling.config.compute import ComputeConfig
+from scaling.config.data import CorpusConfig, DataConfig, DomainConfig, HuggingFaceConfig
 from scaling.config.engine import EngineConfig, MeshConfig
+from scaling.config.evaluation import EvaluationConfig, SetConfig
 from scaling.config.model import ModelConfig, Optimizer, Parameterization, Schedule, nearest_multiples, unused
 from scaling.config.overrides import fields, override
 from scaling.config.own import Own, OwnPart, changed, is_own, loaded
@@ -11,8 +13,6 @@ from scaling.config.study import (
     AccountingConfig,
     CheckConfig,
     CheckpointConfig,
-    DataConfig,
-    EvaluationConfig,
     FamilyConfig,
     LawsConfig,
     Study,
@@ -20,18 +20,24 @@ from scaling.config.study import (
 )
 from scaling.config.synthetic import SYNTHETIC, SyntheticConfig
 from scaling.config.target import TargetConfig
+from scaling.config.tokenizer import BYTES_VOCABULARY, BpeConfig, PretokenizedConfig, TokenizerFile
 from scaling.config.training import TrainingConfig
 
 __all__ = [
+    "BYTES_VOCABULARY",
     "SYNTHETIC",
     "AccountingConfig",
+    "BpeConfig",
     "CheckConfig",
     "CheckpointConfig",
     "ComputeConfig",
+    "CorpusConfig",
     "DataConfig",
+    "DomainConfig",
     "EngineConfig",
     "EvaluationConfig",
     "FamilyConfig",
+    "HuggingFaceConfig",
     "LawsConfig",
     "MeshConfig",
     "ModelConfig",
@@ -40,12 +46,15 @@ __all__ = [
     "OwnPart",
     "Parameterization",
     "Part",
+    "PretokenizedConfig",
     "Schedule",
+    "SetConfig",
     "Study",
     "StudyError",
     "SweepConfig",
     "SyntheticConfig",
     "TargetConfig",
+    "TokenizerFile",
     "TrainingConfig",
     "changed",
     "dump_study",

@@ -33,6 +33,8 @@ class EngineConfig(Part):
     """Speed of one process, for the plan's expected time before anything was measured."""
     compilation_cache: str | None = "~/.cache/scaling/compiled"
     """Folder of JAX's persistent compilation cache; null turns it off."""
+    token_cache: str | None = "~/.cache/scaling/tokens"
+    """Folder in which tokens are kept for other studies of the same files and tokeniser; null keeps none."""
     mesh: MeshConfig = MeshConfig()
     """How a job's devices are laid out. Changes results in the last digits only."""
     compute: ComputeConfig = ComputeConfig()

@@ -114,8 +114,8 @@ def built_in_or_own(names: tuple[str, ...], kind: str) -> Callable[[Any], Any]:
 
 
 def text_or_own(value: Any) -> Any:
-    """A validator: any text, a part of one's own where it has that form."""
-    if isinstance(value, (Own, Mapping)) or is_own(value):
+    """A validator: any text, a part of one's own where it has that form; hf:NAME is text."""
+    if isinstance(value, (Own, Mapping)) or (is_own(value) and not value.startswith("hf:")):
         return own(value)
     if not isinstance(value, str):
         raise ValueError(f"is {value!r}; input should be a valid string")

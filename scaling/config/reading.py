@@ -90,7 +90,13 @@ def _explain_one(item: ErrorDetails, root: type[BaseModel]) -> str:
 def _fields_at(location: tuple[int | str, ...], root: type[BaseModel]) -> list[str]:
     model: Any = root
     for part in location:
-        model = get_args(model)[0] if isinstance(part, int) else model.model_fields[part].annotation
+        if isinstance(part, int):
+            model = get_args(model)[0]
+        elif hasattr(model, "model_fields"):
+            model = model.model_fields[part].annotation
+        else:  # a mapping: its values, which may be annotated
+            model = get_args(model)[1]
+            model = get_args(model)[0] if hasattr(model, "__metadata__") else model
     return list(model.model_fields)
 
 

@@ -2,43 +2,15 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from scaling.config.data import DataConfig
 from scaling.config.engine import EngineConfig
+from scaling.config.evaluation import EvaluationConfig
 from scaling.config.model import nearest_multiples
-from scaling.config.own import Own, OwnPart, text_or_own
+from scaling.config.own import Own, OwnPart
 from scaling.config.part import Part
-from scaling.config.synthetic import SYNTHETIC, SyntheticConfig
 from scaling.config.training import TrainingConfig
-
-
-class DataConfig(Part):
-    """The text, and what of it is held out."""
-
-    corpus: Annotated[str | Own, BeforeValidator(text_or_own, json_schema_input_type=str)] = "stdlib"
-    """`stdlib` (the source files of the running Python's standard library), a file, a folder or a glob; `zipf_markov`
-    or `grammar` (made text of known entropy); or your own function that yields documents, as module:attribute."""
-    synthetic: SyntheticConfig = SyntheticConfig()
-    """For zipf_markov and grammar: the source, and how much text it makes."""
-    text_field: str | None = None
-    """For JSON lines: the field that holds a document's text."""
-    tokenizer: Literal["bytes"] = "bytes"
-    """UTF-8 bytes (256) and an end-of-document token."""
-    validation_tokens: Annotated[int, Field(ge=1)] = 200_000
-    """Tokens held out at least; whole documents, never in training."""
-    bad_encoding: Literal["refuse", "skip"] = "refuse"
-    """What to do with a file that is not UTF-8."""
-
-    @model_validator(mode="after")
-    def _synthetic_is_used(self) -> "DataConfig":
-        if self.synthetic != SyntheticConfig() and self.corpus not in SYNTHETIC:
-            raise ValueError(
-                f"synthetic is set, but corpus is {self.corpus!r}; it describes {' and '.join(SYNTHETIC)}: "
-                "use one of them, or leave synthetic out"
-            )
-        if self.text_field is not None and self.corpus in SYNTHETIC:
-            raise ValueError(f"text_field is {self.text_field!r}, but corpus {self.corpus!r} is made; leave it out")
-        return self
 
 
 class FamilyConfig(Part):
@@ -93,24 +65,6 @@ class FamilyConfig(Part):
         return self.heads or width // self.head_width
 
 
-class EvaluationConfig(Part):
-    """What is measured of an annealed model beside its held-out loss."""
-
-    metrics: tuple[OwnPart, ...] = ()
-    """Your own functions of the held-out losses, as module:attribute; each is a column metric_<attribute>."""
-
-    @model_validator(mode="after")
-    def _distinct(self) -> "EvaluationConfig":
-        for metric in self.metrics:
-            others = [other for other in self.metrics if other.attribute == metric.attribute and other is not metric]
-            if others:
-                raise ValueError(
-                    f"metrics has {metric!r} and {others[0]!r}, which would be one column metric_{metric.attribute}; "
-                    "rename one of them"
-                )
-        return self
-
-
 class CheckpointConfig(Part):
     """When checkpoints are written and which are kept."""
 
@@ -120,6 +74,9 @@ class CheckpointConfig(Part):
     """Optimiser steps between two checkpoints, where they are to come sooner than by time."""
     keep_forks: Literal["last", "all"] = "last"
     """Forks of the trunk to keep once their horizon is committed; the last one lets a study be extended."""
+    keep_models: Literal["all", "last", "none"] = "all"
+    """Annealed models to keep, parameters alone: of every horizon, or of each trajectory's largest; `scaling evaluate`
+    needs them."""
 
 
 class SweepConfig(Part):
@@ -143,8 +100,15 @@ class SweepConfig(Part):
     """How many of a replicated size's lowest budgets the extra seeds cover."""
     replicate_seeds: Annotated[int, Field(ge=1)] = 3
     """Seeds at each replicated size, the first one included."""
+    mixtures: tuple[dict[str, Annotated[float, Field(ge=0)]], ...] = ()
+    """Other mixtures than data.mixture's own to train on too, as [{web: 1, code: 0}, ...]; a domain left out has 0. The
+    study's laws do not see them: they are for the forms mixture, mixture_additive and mixture_joint."""
+    mixture_widths: tuple[int, ...] = ()
+    """Sizes that are trained on each of mixtures; all of widths where empty."""
+    mixture_budgets: Annotated[int, Field(ge=1)] | None = None
+    """How many of such a size's lowest budgets; all of them where not given."""
 
-    @field_validator("budgets", "widths", "replicate_widths")
+    @field_validator("budgets", "widths", "replicate_widths", "mixture_widths")
     @classmethod
     def _distinct(cls, values: tuple[float, ...]) -> tuple[float, ...]:
         if any(value <= 0 for value in values):
@@ -160,9 +124,10 @@ class SweepConfig(Part):
                 f"widths is {list(self.widths)}: a design with a single size cannot show how loss depends "
                 "on size; give at least 2 (7 or more for intervals worth trusting)"
             )
-        unknown = sorted(set(self.replicate_widths) - set(self.widths))
-        if unknown:
-            raise ValueError(f"replicate_widths has {unknown}, not among widths {list(self.widths)}")
+        for name in ("replicate_widths", "mixture_widths"):
+            unknown = sorted(set(getattr(self, name)) - set(self.widths))
+            if unknown:
+                raise ValueError(f"{name} has {unknown}, not among widths {list(self.widths)}")
         return self
 
 
@@ -230,15 +195,33 @@ class Study(Part):
     @property
     def own(self) -> dict[str, Own]:
         """Dotted field -> the part of the user's own that it names."""
-        named = {
+        named: dict[str, object] = {
             "data.corpus": self.data.corpus,
             "family.block": self.family.block,
             "family.model": self.family.model,
             "training.optimizer": self.training.optimizer,
             "training.schedule": self.training.schedule,
         }
+        named |= {f"data.mixture.{name}.corpus": domain.corpus for name, domain in self.data.mixture.items()}
         found = {field: part for field, part in named.items() if isinstance(part, Own)}
         return found | {f"evaluation.metrics.{place}": part for place, part in enumerate(self.evaluation.metrics)}
+
+    @property
+    def mixtures(self) -> tuple[dict[str, float], ...]:
+        """sweep.mixtures, every domain named."""
+        return tuple({name: one.get(name, 0.0) for name in self.data.mixture} for one in self.sweep.mixtures)
+
+    @model_validator(mode="after")
+    def _mixtures_are_of_the_domains(self) -> "Study":
+        if self.sweep.mixtures and not self.data.mixture:
+            raise ValueError("sweep.mixtures is set, but data.mixture names no domains; name them there")
+        for given, one in zip(self.sweep.mixtures, self.mixtures, strict=True):
+            unknown = sorted(set(given) - set(self.data.mixture))
+            if unknown:
+                raise ValueError(f"sweep.mixtures has {unknown[0]!r}; data.mixture has {', '.join(self.data.mixture)}")
+            if not any(one.values()):
+                raise ValueError(f"sweep.mixtures has {given}, without a weight above 0; give a domain its share")
+        return self
 
     @model_validator(mode="after")
     def _widths_fit_heads(self) -> "Study":

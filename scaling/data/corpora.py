@@ -1,35 +1,25 @@
 """Corpora: the documents that a DataConfig names, in an order that depends on nothing but their names.
 
-A document is one text file, or one record of JSON lines. A corpus of a single text file is cut into sections, at
-line ends where there are any, so that something can be held out. Every refusal is a StudyError that names the
-field, its value and the fix.
+A document is one text file, one record of JSON lines, one row of a table. A corpus of a single text file is cut into
+sections, at line ends where there are any, so that something can be held out. Every refusal is a StudyError that names
+the field, its value and the fix.
 """
 
-import difflib
-import glob
 import hashlib
-import os
-import sysconfig
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from scaling.config import SYNTHETIC, DataConfig, Own, StudyError
-from scaling.data.json_lines import is_json_lines, read_json_lines
+from scaling.data.arrays import array_units, is_array
+from scaling.data.files import files_of
+from scaling.data.hugging_face import hugging_face_units, is_hugging_face
+from scaling.data.json_lines import is_json_lines, json_units
 from scaling.data.own_corpus import own_documents
+from scaling.data.parquet import is_parquet, parquet_units
 from scaling.data.synthetic import synthetic_documents
-
-STDLIB_FOLDERS_LEFT_OUT = frozenset(
-    {"encodings", "test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__", "lib-dynload"}
-)
-"""Folders of the standard library that are not its source: tests, what others installed, and the hundred character
-tables of `encodings`, which a program wrote and which are nearly one file: a model of them learns all at once, which
-bends every law."""
-GENERATED = ("_sysconfigdata", "config-")
-"""Prefixes of what a build generates: these hold paths of the machine that built Python."""
-SECTION_CHARACTERS = 16_384
-"""A corpus of one single file is cut at the first line end after this many characters, or after twice as many."""
-SECTIONS = 64
-"""A shorter file is cut into about this many, so that some can be held out."""
+from scaling.data.text_files import TextFiles, cut, text_units
+from scaling.data.units import BadEncoding, Made, Unit
 
 
 @dataclass(frozen=True)
@@ -37,7 +27,7 @@ class Document:
     """One text and where it came from."""
 
     name: str
-    """Path relative to the corpus, and the line for JSON lines."""
+    """Path relative to the corpus, and the line or row in it."""
     text: str
 
 
@@ -54,162 +44,148 @@ class Corpus:
     """What is not UTF-8 and was skipped under data.bad_encoding."""
 
 
+def units_of(config: DataConfig) -> list[Unit]:
+    """The corpus in units, in order; of a single text file as one document, not yet cut into sections.
+
+    Raises:
+      StudyError: nothing is there, or it is not of the kind that the tokeniser and text_field say.
+    """
+    if isinstance(config.corpus, Own):
+        return [_own(config, config.corpus)]
+    if config.corpus in SYNTHETIC:
+        drawn = enumerate(synthetic_documents(config.corpus, config.synthetic))
+        return [Made([(f"{config.corpus}:{number}", text) for number, text in drawn], config.corpus)]
+    if is_hugging_face(config.corpus):
+        return list(hugging_face_units(config))
+    root, paths = files_of(config.corpus)
+    _refuse_other_kinds(config, paths)
+    return list(_units(root, paths, config))
+
+
+def keeps_equal(config: DataConfig) -> bool:
+    """Whether equal documents are kept: without them made text would not be its source's."""
+    return config.corpus in SYNTHETIC
+
+
+def sections_of(unit: Unit, name: str) -> list[Unit]:
+    """The sections of the only text file that holds text; nothing where the document is of another kind."""
+    if not isinstance(unit, TextFiles):
+        return []
+    return list(cut(Path(unit.root, name), name))
+
+
 def read_corpus(config: DataConfig) -> Corpus:
-    """The documents of `config.corpus`, sorted by relative path, deduplicated by content; one's own as it yields them.
+    """The documents of `config.corpus` in memory, sorted by relative path, deduplicated by content.
 
     Raises:
       StudyError: nothing is there, nothing in it is text, or a file or record cannot be read as told.
     """
-    if isinstance(config.corpus, Own):
-        return _own(config, config.corpus)
-    if config.corpus in SYNTHETIC:
-        # every draw is kept, equal ones too: without them the text would not be the source's
-        drawn = enumerate(synthetic_documents(config.corpus, config.synthetic))
-        return Corpus(tuple(Document(f"{config.corpus}:{number}", text) for number, text in drawn), 0, 0, ())
-    root, paths = _files(config.corpus)
-    if config.text_field is not None and not any(is_json_lines(path) for path in paths):
-        raise StudyError(
-            f"data.text_field is {config.text_field!r}, but data.corpus {config.corpus!r} has no JSON lines "
-            "(.jsonl or .jsonl.gz); leave text_field out"
-        )
-    found: list[Document] = []
-    skipped: list[str] = []
-    for path in paths:
-        name = path.relative_to(root).as_posix()
-        if is_json_lines(path):
-            records, bad = read_json_lines(path, config)
-            found += [Document(f"{name}:{line}", text) for line, text in records]
-            skipped += [f"{name}:{line}" if line else name for line in bad]
-            continue
-        text = _read_text(path, config)
-        if text is None:
-            skipped.append(name)
-        else:
-            found.append(Document(name, text))
+    units = units_of(config)
+    found, skipped = _read(units, config)
     with_text = [document for document in found if document.text]
-    if len(with_text) == 1 and not any(is_json_lines(path) for path in paths):
-        found = _sections(with_text[0])
-    documents, duplicates, empty = _distinct(found)
+    if len(with_text) == 1 and all(isinstance(unit, TextFiles) for unit in units):
+        found, _ = _read(sections_of(units[0], with_text[0].name), config)
+    documents, duplicates, empty = _distinct(found, keep_equal=keeps_equal(config))
     if not documents:
-        reason = f"{len(skipped)} are not UTF-8, the others are empty" if skipped else "all are empty"
-        raise StudyError(f"data.corpus is {config.corpus!r}, without any text: of {len(paths)} files {reason}")
+        raise without_text(config, len(found) + len(skipped), len(skipped))
     return Corpus(documents, duplicates, empty, tuple(skipped))
 
 
-def _own(config: DataConfig, part: Own) -> Corpus:
+def without_text(config: DataConfig, documents: int, skipped: int) -> StudyError:
+    """The refusal of a corpus that holds no text."""
+    if isinstance(config.corpus, Own):
+        return StudyError(
+            f"data.corpus is {config.corpus!r}, which yields {documents} documents, none of them with text"
+        )
+    reason = f"{skipped} are not UTF-8, the others are empty" if skipped else "all are empty"
+    return StudyError(f"data.corpus is {config.corpus!r}, without any text: of {documents} documents {reason}")
+
+
+def bad_encoding(error: BadEncoding) -> StudyError:
+    """The refusal of a file that is not UTF-8."""
+    return StudyError(
+        f"data.corpus: {error.path} is not UTF-8 (byte {error.byte}); convert it, "
+        "or set data.bad_encoding to 'skip' to leave such files out"
+    )
+
+
+def _own(config: DataConfig, part: Own) -> Made:
     if config.text_field is not None:
         raise StudyError(
             f"data.text_field is {config.text_field!r}, but data.corpus {part!r} yields texts; leave text_field out"
         )
-    found = [Document(name, text) for name, text in own_documents(part)]
-    documents, duplicates, empty = _distinct(found)
-    if not documents:
-        raise StudyError(f"data.corpus is {part!r}, which yields {len(found)} documents, none of them with text")
-    return Corpus(documents, duplicates, empty, ())
+    return Made(own_documents(part), part.name)
 
 
-def _files(corpus: str) -> tuple[Path, list[Path]]:
-    """The folder that names are relative to, and the files, sorted by relative path."""
-    if corpus == "stdlib":
-        return _stdlib()
-    path = Path(corpus).expanduser()
-    if path.is_file():
-        return path.parent, [path]
-    if path.is_dir():
-        paths = [file for file in _walk(path) if not _hidden(file.relative_to(path))]
-        if not paths:
-            raise StudyError(
-                f"data.corpus is {corpus!r}, an empty folder: put text files or JSON lines there, or use 'stdlib'"
-            )
-        return path, _sorted(path, paths)
-    if glob.has_magic(corpus):
-        matches = glob.glob(str(path), recursive=True)
-        paths = [Path(match) for match in matches if os.path.isfile(match)]
-        if not paths:
-            raise StudyError(
-                f"data.corpus is {corpus!r}, a glob that matches no file; "
-                "check its folder, and write ** to look into folders below"
-            )
-        root = Path(os.path.commonpath([file.parent for file in paths]))
-        return root, _sorted(root, paths)
-    raise StudyError(f"data.corpus is {corpus!r}, which does not exist{_nearest(path, corpus)}")
-
-
-def _stdlib() -> tuple[Path, list[Path]]:
-    root = Path(sysconfig.get_path("stdlib"))
-    paths = [
-        path
-        for path in _walk(root)
-        if path.suffix == ".py"
-        and not STDLIB_FOLDERS_LEFT_OUT.intersection(path.relative_to(root).parts)
-        and not path.relative_to(root).parts[0].startswith(GENERATED)
-    ]
-    if not paths:
+def _refuse_other_kinds(config: DataConfig, paths: list[Path]) -> None:
+    """Arrays go with pretokenized and with nothing else; text_field with records."""
+    arrays = [path for path in paths if is_array(path)]
+    others = [path for path in paths if not is_array(path)]
+    if config.tokenizer == "pretokenized" and others:
         raise StudyError(
-            f"data.corpus is 'stdlib', but this Python has no source files in {root}; "
-            "give a file, a folder or a glob of your own text"
+            f"data.tokenizer is 'pretokenized', but data.corpus has {others[0]}, no array of tokens (.npy or .bin); "
+            "name a corpus of arrays, or another tokenizer"
         )
-    return root, _sorted(root, paths)
-
-
-def _walk(root: Path) -> list[Path]:
-    """Regular files below `root`; links to folders are not followed."""
-    files = [Path(folder, name) for folder, _, names in os.walk(root) for name in names]
-    return [file for file in files if file.is_file()]
-
-
-def _sorted(root: Path, paths: list[Path]) -> list[Path]:
-    return sorted(paths, key=lambda path: path.relative_to(root).as_posix())
-
-
-def _hidden(relative: Path) -> bool:
-    return any(part.startswith(".") for part in relative.parts)
-
-
-def _nearest(path: Path, corpus: str) -> str:
-    """The nearest name in the deepest folder of `path` that exists, as the end of a message."""
-    missing = path
-    while not missing.parent.is_dir() and missing.parent != missing:
-        missing = missing.parent
-    names = sorted(entry.name for entry in missing.parent.iterdir()) if missing.parent.is_dir() else []
-    close = difflib.get_close_matches(missing.name, names, n=1, cutoff=0.5)
-    built_in = difflib.get_close_matches(corpus, ["stdlib", *SYNTHETIC], n=1, cutoff=0.5)
-    if not close and built_in:
-        return f"; did you mean {built_in[0]!r}?"
-    if close:
-        return f"; did you mean {str(missing.parent / close[0])!r}?"
-    return "; give a file, a folder, a glob, or 'stdlib'"
-
-
-def _read_text(path: Path, config: DataConfig) -> str | None:
-    """A text file's content; None when it is not UTF-8 and such files are skipped."""
-    try:
-        return path.read_bytes().decode("utf-8")
-    except OSError as error:
-        raise StudyError(f"data.corpus: {path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        if config.bad_encoding == "skip":
-            return None
+    if config.tokenizer != "pretokenized" and arrays and not others:
         raise StudyError(
-            f"data.corpus: {path} is not UTF-8 (byte {error.start}); convert it, "
-            "or set data.bad_encoding to 'skip' to leave such files out"
-        ) from None
+            f"data.corpus is {config.corpus!r}, arrays of numbers, but data.tokenizer is {config.tokenizer!r}; if they "
+            "are tokens, set data.tokenizer to pretokenized and say what they mean in data.pretokenized"
+        )
+    if config.text_field is not None and not any(is_json_lines(path) or is_parquet(path) for path in paths):
+        raise StudyError(
+            f"data.text_field is {config.text_field!r}, but data.corpus {config.corpus!r} has no JSON lines "
+            "(.jsonl, also compressed) and no Parquet; leave text_field out"
+        )
 
 
-def _sections(document: Document) -> list[Document]:
-    """A document cut into sections, so that whole ones can be held out; joined they give it back."""
-    size = max(1, min(SECTION_CHARACTERS, len(document.text) // SECTIONS))
-    sections: list[str] = []
-    start = 0
-    while start < len(document.text):
-        line_end = document.text.find("\n", start + size - 1, start + 2 * size)
-        end = line_end + 1 if line_end >= 0 else start + 2 * size
-        sections.append(document.text[start:end])
-        start = end
-    return [Document(f"{document.name}#{number}", text) for number, text in enumerate(sections)]
+def _units(root: Path, paths: list[Path], config: DataConfig) -> Iterator[Unit]:
+    texts: list[Path] = []
+    for path in paths:
+        is_text = not (is_json_lines(path) or is_parquet(path) or config.tokenizer == "pretokenized")
+        if is_text:
+            texts.append(path)
+            continue
+        yield from text_units(root, texts)
+        texts = []
+        if config.tokenizer == "pretokenized":
+            yield from array_units(root, path, config)
+        elif is_parquet(path):
+            yield from parquet_units(root, path, config)
+        else:
+            yield from json_units(root, path)
+    yield from text_units(root, texts)
 
 
-def _distinct(documents: list[Document]) -> tuple[tuple[Document, ...], int, int]:
+def _read(units: list[Unit], config: DataConfig) -> tuple[list[Document], list[str]]:
+    """Every document, empty ones too, and the names of what is not UTF-8."""
+    found: list[Document] = []
+    skipped: list[str] = []
+    bad_files: set[str] = set()
+    for unit in units:
+        documents: list[Document] = []
+        try:
+            for content in unit.contents(config):
+                try:
+                    text = None if content.pieces is None else b"".join(content.pieces).decode("utf-8")
+                except BadEncoding as error:
+                    if config.bad_encoding == "refuse":
+                        raise bad_encoding(error) from None
+                    text = None
+                if text is None:
+                    skipped.append(content.name)
+                else:
+                    documents.append(Document(content.name, text))
+        except BadEncoding as error:
+            if config.bad_encoding == "refuse":
+                raise bad_encoding(error) from None
+            bad_files.add(unit.file)
+            skipped.append(unit.file)
+        found += documents
+    kept = [document for document in found if document.name.rpartition(":")[0] not in bad_files]
+    return kept, [name for name in dict.fromkeys(skipped) if name.rpartition(":")[0] not in bad_files]
+
+
+def _distinct(documents: list[Document], *, keep_equal: bool) -> tuple[tuple[Document, ...], int, int]:
     """Documents with text, the first of each content; and how many were dropped as equal, and as empty."""
     seen: set[bytes] = set()
     kept: list[Document] = []
@@ -219,7 +195,7 @@ def _distinct(documents: list[Document]) -> tuple[tuple[Document, ...], int, int
             empty += 1
             continue
         digest = hashlib.sha256(document.text.encode("utf-8")).digest()
-        if digest not in seen:
+        if digest not in seen or keep_equal:
             seen.add(digest)
             kept.append(document)
     return tuple(kept), len(documents) - len(kept) - empty, empty

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from scaling.config import StudyError
 from scaling.data.tokenizers import TokenArray
+from scaling.records import PositionLoss
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,26 +85,69 @@ class EvaluationBatches:
         real = self.mask > 0
         return HeldOut(nats[real].astype(np.float64), self.tokens[..., 1:][real], self.documents[real])
 
-    def score(self, nats: NDArray[np.floating]) -> Scored:
-        """Mean of token losses and its standard error, documents being the independent units.
-
-            mean = sum_d s_d / sum_d n_d,   se^2 = J / (J - 1) * sum_d (s_d - mean n_d)^2 / (sum_d n_d)^2
-
-        s_d is document d's summed loss, n_d its tokens, J the number of documents: the linearised variance of
-        a ratio of means, documents being the sample (Cochran, Sampling Techniques, 1977, section 2.11).
-        The standard error of a single document is unknown: inf.
+    def score(self, nats: NDArray[np.floating], documents: slice = slice(None)) -> Scored:
+        """Mean of token losses and its standard error, documents being the independent units: `ratio` of each
+        document's summed loss to its tokens.
 
         Args:
           nats: [M, B, L], the loss of each target; where mask is 0 it is ignored, NaN included.
+          documents: those that count, by number; all of them.
         """
-        real = self.mask > 0
-        owners = self.documents[real]
+        sums, counts = self.sums(nats)
+        return ratio(sums[documents], counts[documents])
+
+    def sums(self, nats: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """([J] summed loss, [J] targets) of each document, from losses [M, B, L]."""
+        return self._sums(nats, self.mask > 0)
+
+    def bits_per_byte(self, nats: NDArray[np.floating], document_bytes: NDArray[np.int64]) -> Scored:
+        """Nats of all tokens / ln 2 / bytes of the text, from losses [M, B, L] and each document's bytes [J].
+
+        The stream's first token is no target, and is taken to cost what the others do.
+        """
+        sums, counts = self.sums(nats)
+        bits = ratio(sums, document_bytes)
+        factor = (counts.sum() + 1) / counts.sum() / np.log(2)
+        return Scored(bits.mean * factor, bits.standard_error * factor)
+
+    def by_position(self, nats: NDArray[np.floating]) -> tuple[PositionLoss, ...]:
+        """Loss by place in the window: 1, 2, 3 to 4, 5 to 8, ..., so many tokens of context being at hand.
+
+        A place that fewer than two documents have is left out: its loss would have no standard error.
+        """
+        length, last, found = nats.shape[-1], 0, []
+        while last < length:
+            first, last = last + 1, min(max(2 * last, 1), length)
+            sums, counts = self._sums(nats[..., first - 1 : last], self.mask[..., first - 1 : last] > 0, first - 1)
+            if np.count_nonzero(counts) > 1:
+                mean = ratio(sums, counts)
+                found.append(PositionLoss(first=first, last=last, loss=mean.mean, loss_se=mean.standard_error))
+        return tuple(found)
+
+    def _sums(
+        self, nats: NDArray[np.floating], real: NDArray[np.bool_], first: int = 0
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        owners = self.documents[..., first : first + nats.shape[-1]][real]
         sums = np.bincount(owners, weights=nats[real].astype(np.float64), minlength=self.document_count)
-        counts = np.bincount(owners, minlength=self.document_count)
-        mean = sums.sum() / counts.sum()
-        units = int(np.count_nonzero(counts))
-        if units < 2:
-            return Scored(float(mean), float("inf"))
-        residuals = sums - mean * counts
-        variance = units / (units - 1) * np.sum(residuals**2) / counts.sum() ** 2
-        return Scored(float(mean), float(np.sqrt(variance)))
+        return sums, np.bincount(owners, minlength=self.document_count)
+
+
+def ratio(sums: NDArray[np.float64], sizes: NDArray[np.int64]) -> Scored:
+    """A ratio of sums over units that are independent, and its standard error.
+
+        mean = sum_d s_d / sum_d n_d,   se^2 = J / (J - 1) * sum_d (s_d - mean n_d)^2 / (sum_d n_d)^2
+
+    The linearised variance of a ratio of means, units being the sample (Cochran, Sampling Techniques, 1977, section
+    2.11). Units of size 0 are none; the standard error of a single one is unknown: inf.
+
+    Args:
+      sums: [J] s_d, of each unit.
+      sizes: [J] n_d.
+    """
+    mean = sums.sum() / sizes.sum()
+    units = int(np.count_nonzero(sizes))
+    if units < 2:
+        return Scored(float(mean), float("inf"))
+    residuals = sums - mean * sizes
+    variance = units / (units - 1) * np.sum(residuals**2) / sizes.sum() ** 2
+    return Scored(float(mean), float(np.sqrt(variance)))

@@ -1,74 +1,107 @@
 """JSON lines: one record a line, one named field of it the document's text."""
 
 import difflib
-import gzip
 import json
-import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from scaling.config import DataConfig, StudyError
+from scaling.data.compressed import SUFFIXES as COMPRESSED
+from scaling.data.compressed import is_compressed, opened
+from scaling.data.units import UNIT_BYTES, BadEncoding, Content, in_pieces
 
-SUFFIXES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
+SUFFIXES = tuple(f".{kind}{packed}" for kind in ("jsonl", "ndjson") for packed in ("", *COMPRESSED))
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True)
+class JsonLines:
+    """The records of a file that begin at bytes start to stop; all of it where it is compressed."""
+
+    path: str
+    name: str
+    """Relative to the corpus."""
+    start: int
+    stop: int
+
+    @property
+    def file(self) -> str:
+        return self.name
+
+    @property
+    def size(self) -> int:
+        return self.stop - self.start
+
+    def contents(self, config: DataConfig) -> Iterator[Content]:
+        place = self.start
+        with opened(self.path) as file:
+            if self.start:
+                file.seek(self.start)
+            first = self._lines_before() if self.start else 0
+            for line, source in enumerate(file, start=first + 1):  # a line feed alone ends a record, not U+2028
+                text = self._text(source, place, line, config)
+                place += len(source)
+                if text is not None:
+                    yield Content(f"{self.name}:{line}", self._pieces(text, line, config))
+                if place >= self.stop and not is_compressed(self.path):
+                    return
+
+    def _text(self, source: bytes, place: int, line: int, config: DataConfig) -> str | None:
+        """A line's text; None where there is none."""
+        if place == 0:
+            source = source.removeprefix(BYTE_ORDER_MARK)
+        try:
+            decoded = source.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise BadEncoding(self.path, place + error.start, whole=True) from None
+        return text_of(decoded, f"{self.path} line {line}", config) if decoded.strip() else None
+
+    def _pieces(self, text: str, line: int, config: DataConfig) -> Iterator[bytes] | None:
+        try:
+            return in_pieces(text.encode("utf-8"))
+        except UnicodeEncodeError:
+            if config.bad_encoding == "skip":
+                return None
+            raise StudyError(
+                f"data.corpus: {self.path} line {line} holds a lone surrogate, which has no UTF-8 form; "
+                "repair it, or set data.bad_encoding to 'skip' to leave such records out"
+            ) from None
+
+    def _lines_before(self) -> int:
+        with open(self.path, "rb") as file:
+            left, lines = self.start, 0
+            while left > 0 and (block := file.read(min(left, 2**20))):
+                lines, left = lines + block.count(b"\n"), left - len(block)
+        return lines
+
+
+def json_units(root: Path, path: Path) -> Iterator[JsonLines]:
+    """Units of one file, cut at line ends where it is not compressed."""
+    name, size = path.relative_to(root).as_posix(), path.stat().st_size
+    if is_compressed(path):
+        yield JsonLines(str(path), name, 0, size)
+        return
+    with opened(path) as file:
+        start = 0
+        while start < size or start == 0:
+            file.seek(min(start + UNIT_BYTES, size))
+            file.readline()
+            stop = file.tell()
+            yield JsonLines(str(path), name, start, stop)
+            start = stop
+            if not size:
+                return
 
 
 def is_json_lines(path: Path) -> bool:
-    """Whether the name says JSON lines, gzip-compressed or not."""
+    """Whether the name says JSON lines, compressed or not."""
     return path.name.lower().endswith(SUFFIXES)
 
 
-def read_json_lines(path: Path, config: DataConfig) -> tuple[list[tuple[int, str]], list[int]]:
-    """The texts of one file.
-
-    Returns:
-      (line, text) of each record, lines counted from 1; and under `bad_encoding: skip` the lines whose text
-      has no UTF-8 form, or [0] when the whole file is not UTF-8.
-
-    Raises:
-      StudyError: names the file and line that cannot be read, and the nearest field that could be.
-    """
-    content = _decoded(path, config)
-    if content is None:
-        return [], [0]
-    texts: list[tuple[int, str]] = []
-    bad: list[int] = []
-    # Only line feeds end a record: str.splitlines would cut at U+2028, which JSON allows inside a string.
-    for line, source in enumerate(content.split("\n"), start=1):
-        if not source.strip():
-            continue
-        text = _text_of(source, f"{path} line {line}", config)
-        if _has_utf8_form(text):
-            texts.append((line, text))
-        elif config.bad_encoding == "skip":
-            bad.append(line)
-        else:
-            raise StudyError(
-                f"data.corpus: {path} line {line} holds a lone surrogate, which has no UTF-8 form; "
-                "repair it, or set data.bad_encoding to 'skip' to leave such records out"
-            )
-    return texts, bad
-
-
-def _decoded(path: Path, config: DataConfig) -> str | None:
-    try:
-        content = path.read_bytes()
-        if path.suffix.lower() == ".gz":
-            content = gzip.decompress(content)
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        if config.bad_encoding == "skip":
-            return None
-        raise StudyError(
-            f"data.corpus: {path} is not UTF-8 (byte {error.start}); convert it, "
-            "or set data.bad_encoding to 'skip' to leave such files out"
-        ) from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise StudyError(f"data.corpus: {path} is not a whole gzip file ({error}); compress it again") from None
-    except OSError as error:
-        raise StudyError(f"data.corpus: {path} cannot be read: {error.strerror}") from None
-
-
-def _text_of(source: str, place: str, config: DataConfig) -> str:
+def text_of(source: str, place: str, config: DataConfig) -> str:
+    """The text of one record; StudyError names `place` and the nearest field that could be meant."""
     try:
         record = json.loads(source)
     except (ValueError, RecursionError) as error:
@@ -99,11 +132,3 @@ def _text_of(source: str, place: str, config: DataConfig) -> str:
 def _text_fields(record: dict[str, Any]) -> str:
     names = [name for name, value in record.items() if isinstance(value, str)]
     return f"; fields with text there: {', '.join(names)}" if names else "; no field there holds text"
-
-
-def _has_utf8_form(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True

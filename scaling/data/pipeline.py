@@ -5,35 +5,41 @@ the first is a target once an epoch (and but for a tail shorter than a window). 
 
     k = sequences before step + row,   epoch, place = divmod(k, windows),   window = shuffle[seed, epoch](place)
 
+(for a mixture each domain has windows and an order of its own, and k tells which domain's turn it is: domains.py),
 so a batch depends on nothing but (seed, step): not on hosts, devices, dispatch length, or where a run resumed.
 To resume, the step is enough.
 
 B sequences a batch, L sequence length, K steps a dispatch, W windows.
 """
 
-import hashlib
-from functools import lru_cache
+from collections.abc import Sequence
 
 import grain
 import numpy as np
-from grain.experimental import index_shuffle
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from scaling.config import StudyError
+from scaling.data.domains import Domain, Order
 from scaling.data.tokenizers import TokenArray
+from scaling.data.windows import Windows
 from scaling.records import BatchSizes
 
 ENDLESS = 2**48
 """Length of the stream of batches, in steps: Grain asks for one, and no training gets there."""
-LARGEST_PERMUTATION = 2**22
-"""Windows above which an epoch's order is Grain's index shuffle, which takes no memory but 4 us a window."""
 
 
 class TrainingBatches:
     """Batches of training sequences as a pure function of (seed, step)."""
 
-    def __init__(self, train: TokenArray, *, sequences: int | BatchSizes, sequence_length: int, seed: int):
+    def __init__(
+        self,
+        train: TokenArray,
+        *,
+        sequences: int | BatchSizes,
+        sequence_length: int,
+        seed: int,
+        domains: Sequence[Domain] = (),
+    ):
         """Set up random access; nothing is read yet.
 
         Args:
@@ -41,12 +47,13 @@ class TrainingBatches:
           sequences: B, sequences a batch, or how they grow.
           sequence_length: L, tokens that a sequence predicts.
           seed: of the order of the windows.
+          domains: of a mixture; those without a share are left out.
 
         Raises:
           StudyError: one batch is larger than the training text.
         """
         sizes = sequences if isinstance(sequences, BatchSizes) else BatchSizes(sequences)
-        reader = _Reader(train, sizes, sequence_length, seed)
+        reader = _reader(train, sizes, sequence_length, seed, [one for one in domains if one.share])
         sequences = max(sizes.sizes)
         if sequences > reader.windows:
             room = f"use at most {reader.windows * sequence_length}, or give more text"
@@ -104,43 +111,44 @@ class _DispatchSource:
 
 
 class _Reader:
-    """Windows of the training stream in their shuffled order."""
+    """Windows of one stream, or of a mixture's domains."""
 
-    def __init__(self, train: TokenArray, sizes: BatchSizes, sequence_length: int, seed: int):
-        self.windows = max(0, (len(train) - 1) // sequence_length)
-        self._sizes = sizes
-        self._seed = seed
-        if self.windows:
-            self._windows_WL = sliding_window_view(train, sequence_length + 1)[::sequence_length]
+    def __init__(self, sizes: BatchSizes, sequence_length: int, streams: Sequence[Windows], order: Order | None):
+        self.windows = sum(stream.count for stream in streams)
+        self._sizes, self._length = sizes, sequence_length
+        self._streams, self._order = streams, order
 
     def read(self, first_step: int, count: int, rows: range | None = None) -> NDArray[np.int32]:
         """[K, B, L + 1], the batches of `count` steps, or some rows of them, in one gather."""
         size = self._sizes.at(first_step)
         row = np.arange(size, dtype=np.int64) if rows is None else np.array(rows, dtype=np.int64)
         first = self._sizes.before(first_step) + size * np.arange(count, dtype=np.int64)[:, None]
-        epochs, places = np.divmod(first + row, self.windows)
-        chosen = np.empty_like(places)
-        for epoch in range(int(epochs[0, 0]), int(epochs[-1, -1]) + 1):
-            now = epochs == epoch
-            chosen[now] = self._order(epoch, places[now])
-        return self._windows_WL[chosen].astype(np.int32)
-
-    def _order(self, epoch: int, places: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The windows at these places of an epoch."""
-        if self.windows <= LARGEST_PERMUTATION:
-            return _permutation(self._seed, epoch, self.windows)[places]
-        key = int(_epoch_key(self._seed, epoch) % 2**32)
-        last = self.windows - 1
-        shuffled = [index_shuffle(place, max_index=last, seed=key, rounds=4) for place in places.tolist()]
-        return np.array(shuffled, dtype=np.int64)
+        numbers = (first + row).reshape(-1)
+        out = np.empty((len(numbers), self._length + 1), dtype=np.int32)
+        if self._order is None:
+            self._streams[0].take(numbers, out)
+        else:
+            which, own = self._order.of(numbers)
+            for domain, stream in enumerate(self._streams):
+                mine = np.flatnonzero(which == domain)
+                if mine.size:
+                    part = np.empty((len(mine), self._length + 1), dtype=np.int32)
+                    stream.take(own[mine], part)
+                    out[mine] = part
+        return out.reshape(count, len(row), self._length + 1)
 
 
-@lru_cache(maxsize=4)
-def _permutation(seed: int, epoch: int, windows: int) -> NDArray[np.int64]:
-    """[W], a permutation by sorting Philox's raw stream, which NumPy keeps the same in every version."""
-    return np.argsort(np.random.Philox(key=_epoch_key(seed, epoch)).random_raw(windows), kind="stable")
-
-
-def _epoch_key(seed: int, epoch: int) -> int:
-    """128 bits from both. Not their sum: then epoch 1 of seed 0 would repeat epoch 0 of seed 1."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{epoch}".encode()).digest()[:16], "little")
+def _reader(
+    train: TokenArray, sizes: BatchSizes, sequence_length: int, seed: int, domains: Sequence[Domain]
+) -> _Reader:
+    if not domains:
+        return _Reader(sizes, sequence_length, [Windows(train, sequence_length, seed)], None)
+    streams = [Windows(train[one.train], sequence_length, seed, one.name) for one in domains]
+    for one, stream in zip(domains, streams, strict=True):
+        if stream.count < max(sizes.sizes) * one.share:
+            raise StudyError(
+                f"data.mixture.{one.name} has {one.train.stop - one.train.start} training tokens, {stream.count} "
+                f"sequences of family.sequence_length {sequence_length}: less than its share of one batch of "
+                f"{max(sizes.sizes)}; use a smaller training.batch_tokens or weight, or give it more text"
+            )
+    return _Reader(sizes, sequence_length, streams, Order({one.name: one.share for one in domains}))

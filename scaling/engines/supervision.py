@@ -28,7 +28,7 @@ from scaling.engines.base import (
     Status,
     Submission,
 )
-from scaling.planning import left_in, longest_first
+from scaling.planning import left_of, longest_first
 from scaling.records import Job, RunDirectory, is_disk_full, pretty_json, replace
 
 POLL_SECONDS = 0.05
@@ -139,6 +139,8 @@ class _Sweep:
 
     def _next(self, job: Job) -> Job | None:
         """The first waiting job of another program, that no job beside this one compiles already."""
+        if job.task == "evaluate":
+            return None
         running = {attempt.job.trajectories[0].shape for attempt in self.running}
         for other in self.waiting:
             shape = other.trajectories[0].shape
@@ -179,7 +181,7 @@ class _Sweep:
 
     def _complete(self, job: Job) -> bool:
         """Whether the records say so too."""
-        return not any(left_in(self.directory, trajectory, "last") for trajectory in job.trajectories)
+        return not left_of(job, self.directory)
 
     def _no_space(self) -> bool:
         return shutil.disk_usage(self.directory.root).free < NO_SPACE_BYTES
@@ -213,7 +215,7 @@ def _failure(attempt: _Attempt, status: int) -> str:
 
 def _how(status: int) -> str:
     if status == EXIT_DONE:
-        return "ended as done, but not all of its horizons are committed"
+        return "ended as done, but not all of its results are committed"
     if status < 0:
         return f"was ended by {signal.Signals(-status).name}"
     return f"ended with exit status {status}"

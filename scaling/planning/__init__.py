@@ -3,18 +3,21 @@
 from scaling.planning.designs import check_trajectories, expected_optimum, plan
 from scaling.planning.disk import checkpoint_bytes, retained_bytes
 from scaling.planning.family import cost_table, model_of, nearest_width, next_width, params_at, recipe_of
+from scaling.planning.measuring import unmeasured
 from scaling.planning.memory import available_bytes
 from scaling.planning.packing import (
+    evaluation_jobs,
     jobs,
     left_flops,
     left_in,
+    left_of,
     longest_first,
     makespan,
     pack,
     process_count,
     usable_cores,
 )
-from scaling.planning.plans import Plan, PlanRow, exact_flops, plan_checkpoint_bytes
+from scaling.planning.plans import Plan, PlanRow, exact_flops, plan_checkpoint_bytes, plan_model_bytes
 
 __all__ = [
     "Plan",
@@ -23,11 +26,13 @@ __all__ = [
     "check_trajectories",
     "checkpoint_bytes",
     "cost_table",
+    "evaluation_jobs",
     "exact_flops",
     "expected_optimum",
     "jobs",
     "left_flops",
     "left_in",
+    "left_of",
     "longest_first",
     "makespan",
     "model_of",
@@ -37,8 +42,10 @@ __all__ = [
     "params_at",
     "plan",
     "plan_checkpoint_bytes",
+    "plan_model_bytes",
     "process_count",
     "recipe_of",
     "retained_bytes",
+    "unmeasured",
     "usable_cores",
 ]

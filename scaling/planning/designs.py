@@ -10,15 +10,22 @@ was done stays as it is.
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 
 from scaling.accounting import Count, counts, size_and_cost
 from scaling.config import ModelConfig, Own, Schedule, Study, StudyError
 from scaling.planning.family import cost_table, model_of, nearest_width, params_at, recipe_of
-from scaling.planning.feasibility import Cell, cell_problems, study_problems, trajectory_problems
+from scaling.planning.feasibility import (
+    Cell,
+    cell_problems,
+    mixture_problems,
+    study_problems,
+    text_problems,
+    trajectory_problems,
+)
 from scaling.planning.plans import Plan
-from scaling.records import DataRecord, Horizon, Recipe, Role, Trajectory
+from scaling.records import DataRecord, Horizon, Recipe, Role, Trajectory, shares
 
 SEEDS_PER_STUDY = 1000
 """Trajectory seeds are 1000 x study.seed + k, so that two study seeds never share one."""
@@ -40,6 +47,7 @@ def plan(study: Study, data: DataRecord, count: Count = counts) -> Plan:
       StudyError: one line for each problem: field, value, fix.
     """
     _refuse(study_problems(study, FIRST_CHECK_SEED, (2**31 - 1) // SEEDS_PER_STUDY - 1))
+    _refuse(mixture_problems(study))
     windows = {budget: window(study, budget, count) for budget in study.sweep.budgets}
     trajectories = []
     for width in study.sweep.widths:
@@ -51,11 +59,17 @@ def plan(study: Study, data: DataRecord, count: Count = counts) -> Plan:
             lowest = budgets[: study.sweep.replicate_budgets]
             for k in range(1, study.sweep.replicate_seeds):
                 trajectories.extend(_trajectories(study, data, width, _fit_seed(study, k), "fit", lowest, count))
+        if width in (study.sweep.mixture_widths or study.sweep.widths):
+            lowest = budgets[: study.sweep.mixture_budgets]
+            for mixture in study.mixtures:
+                seed = _fit_seed(study, 0)
+                trajectories.extend(_trajectories(study, data, width, seed, "mixture", lowest, count, mixture=mixture))
     expected_check = _expected_check(study, data, count) if study.check.enabled else ()
     _refuse(
         [
             *cell_problems(study, _cells(study, windows, count), lambda budget: _cheapest_enough(study, budget, count)),
             *trajectory_problems(study, trajectories),
+            *text_problems([*trajectories, *expected_check]),
         ]
     )
     return Plan(study, data, tuple(trajectories), expected_check, tuple(_notes(study, windows, count)))
@@ -141,10 +155,12 @@ def _trajectories(
     budgets: Sequence[float],
     count: Count,
     round_up: bool = False,
+    mixture: Mapping[str, float] | None = None,
 ) -> list[Trajectory]:
     """One for all budgets, or, where the rate falls over a whole run, one for each."""
     apart = [[budget] for budget in budgets] if falls(study.training.schedule) else [budgets]
-    return [_trajectory(study, data, width, seed, role, some, count, round_up) for some in apart]
+    mixed = shares(study.data.weights if mixture is None else mixture)
+    return [_trajectory(study, data, width, seed, role, some, count, round_up, mixed) for some in apart]
 
 
 def _trajectory(
@@ -156,14 +172,15 @@ def _trajectory(
     budgets: Sequence[float],
     count: Count,
     round_up: bool,
+    mixture: Mapping[str, float],
 ) -> Trajectory:
     model = model_of(width, study)
-    recipe = recipe_of(model, study.training, seed)
+    recipe = recipe_of(model, study.training, seed, mixture=mixture)
     params, cost = size_and_cost(model, study.accounting, count)
     found = count(model)
     horizons = tuple(_horizon(study, model, recipe, cost, budget, round_up) for budget in budgets)
     if falls(study.training.schedule):
-        recipe = recipe_of(model, study.training, seed, total_steps=horizons[0].steps)
+        recipe = recipe_of(model, study.training, seed, total_steps=horizons[0].steps, mixture=mixture)
     return Trajectory(
         model=model,
         recipe=recipe,

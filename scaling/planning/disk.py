@@ -1,4 +1,4 @@
-"""What checkpoints take on disk."""
+"""What checkpoints and kept models take on disk."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -6,8 +6,11 @@ from typing import Literal
 from scaling.records import Trajectory
 
 KeepForks = Literal["last", "all"]
+KeepModels = Literal["all", "last", "none"]
 BYTES_PER_PARAM = 4 * 3
 """float32: the parameter and its two moments."""
+MODEL_BYTES_PER_PARAM = 4
+"""float32: the parameter alone."""
 
 
 def checkpoint_bytes(trajectory: Trajectory, keep_forks: KeepForks) -> int:
@@ -33,6 +36,12 @@ def sweep_bytes(trajectories: Sequence[Trajectory], keep_forks: KeepForks, proce
         checkpoint_bytes(trajectory, keep_forks) - kept for trajectory, kept in zip(trajectories, retained, strict=True)
     )
     return sum(retained) + sum(passing[-processes:])
+
+
+def model_bytes(trajectories: Sequence[Trajectory], keep_models: KeepModels) -> int:
+    """Bytes of the annealed models that are kept: 4 a parameter and horizon, or of the largest horizon alone."""
+    kept = {"all": lambda one: len(one.horizons), "last": lambda one: 1, "none": lambda one: 0}[keep_models]
+    return sum(MODEL_BYTES_PER_PARAM * one.params_with_embeddings * kept(one) for one in trajectories)
 
 
 def _bytes(trajectory: Trajectory, checkpoints: int) -> int:

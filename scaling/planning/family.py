@@ -1,7 +1,7 @@
 """The model family: from a width to a model and its recipe, and from a number of parameters back to a width."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 
 from pydantic import ValidationError
@@ -10,8 +10,6 @@ from scaling.accounting import Count, counts, size_and_cost
 from scaling.config import ModelConfig, Parameterization, Study, StudyError, TrainingConfig, explain
 from scaling.records import Recipe, ramp
 
-BYTES_VOCABULARY = 257
-"""UTF-8 bytes and an end-of-document token."""
 FFN_MULTIPLE = 8
 STANDARD_RATE_EXPONENT = -0.5
 """Of the learning rate in the width, under the standard parameterisation, unless the study gives one."""
@@ -23,7 +21,7 @@ LADDER_RATIO_OWN = 2.0
 """The same where each width has to be built to be counted."""
 
 
-def model_of(width: int, study: Study, vocabulary: int = BYTES_VOCABULARY) -> ModelConfig:
+def model_of(width: int, study: Study) -> ModelConfig:
     """The family's model at `width`.
 
         layers = family.layers x (width / reference_width)^depth_exponent    rounded, at least 1
@@ -47,7 +45,7 @@ def model_of(width: int, study: Study, vocabulary: int = BYTES_VOCABULARY) -> Mo
             heads=heads,
             kv_heads=heads // family.queries_per_kv_head,
             ffn_width=FFN_MULTIPLE * math.ceil(round(family.ffn_ratio * width, 6) / FFN_MULTIPLE),
-            vocabulary=vocabulary,
+            vocabulary=study.data.vocabulary,
             sequence_length=family.sequence_length,
             feed_forward=family.feed_forward,
             positions=family.positions,
@@ -73,7 +71,13 @@ def _parameterization(study: Study, width: int, layers: int) -> Parameterization
     )
 
 
-def recipe_of(model: ModelConfig, training: TrainingConfig, seed: int, total_steps: int | None = None) -> Recipe:
+def recipe_of(
+    model: ModelConfig,
+    training: TrainingConfig,
+    seed: int,
+    total_steps: int | None = None,
+    mixture: Mapping[str, float] | None = None,
+) -> Recipe:
     """The training settings of `model`: with s = width / reference_width,
 
     learning_rate(width) = learning_rate x s^learning_rate_exponent    before the parameterisation's multipliers
@@ -111,6 +115,7 @@ def recipe_of(model: ModelConfig, training: TrainingConfig, seed: int, total_ste
         gradient_clip=training.gradient_clip,
         divergence_factor=training.divergence_factor,
         seed=seed,
+        mixture=dict(mixture or {}),
     )
 
 

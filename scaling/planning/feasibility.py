@@ -7,7 +7,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 from scaling.config import Study
-from scaling.records import BatchSizes, Horizon, Trajectory
+from scaling.records import BatchSizes, Horizon, Trajectory, shares
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,37 @@ def trajectory_problems(study: Study, trajectories: Sequence[Trajectory]) -> Ite
                     f"sweep.replicate_widths has {width}, which is not among the {study.sweep.sizes_per_budget} sizes "
                     f"of any budget; use {sorted(taking_part)}"
                 )
+
+
+def text_problems(trajectories: Sequence[Trajectory]) -> Iterator[str]:
+    """Texts, or domains of a mixture, with fewer training sequences than one batch takes of them."""
+    told = set()
+    for one in trajectories:
+        domains = {f"data.mixture.{domain.name}": domain for domain in one.data.domains}
+        texts = [
+            (name, domain.train_tokens, one.recipe.mixture.get(domain.name, 0.0)) for name, domain in domains.items()
+        ]
+        length, most = one.model.sequence_length, max(one.recipe.batches.sizes)
+        for name, tokens, share in texts or [("data.corpus", one.data.train_tokens, 1.0)]:
+            if (tokens - 1) // length < most * share and name not in told:
+                told.add(name)
+                yield (
+                    f"{name} has {tokens} training tokens, {max(0, tokens - 1) // length} sequences of "
+                    f"family.sequence_length {length}: less than one batch of {most} sequences takes"
+                    f"{f' at a share of {share:.3g}' if share < 1 else ''}; give it more text, or use a smaller "
+                    "training.batch_tokens"
+                )
+
+
+def mixture_problems(study: Study) -> Iterator[str]:
+    """Mixtures that are one and the same."""
+    known = {"data.mixture": shares(study.data.weights)}
+    for number, mixture in enumerate(study.mixtures):
+        mine = shares(mixture)
+        for name, other in known.items():
+            if mine == other:
+                yield f"sweep.mixtures has {dict(study.sweep.mixtures[number])}, the shares of {name}; leave it out"
+        known[f"sweep.mixtures.{number}"] = mine
 
 
 def _warmup_problem(study: Study, long_enough: Sequence[tuple[Trajectory, Horizon]]) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from scaling.config import EngineConfig
 from scaling.planning.disk import KeepForks
+from scaling.planning.measuring import measuring_cost
 from scaling.records import Horizon, Job, JobSettings, RunDirectory, Trajectory, content_hash
 
 WORTH_A_PROCESS = 0.97
@@ -26,6 +27,24 @@ def jobs(
     priced = [(trajectory, left_in(directory, trajectory, settings.keep_forks)) for trajectory in trajectories]
     left = [(trajectory, cost) for trajectory, cost in priced if cost > 0]
     return longest_first([_job(group, settings) for group in pack(left, processes)], directory)
+
+
+def evaluation_jobs(
+    trajectories: Sequence[Trajectory], settings: JobSettings, *, directory: RunDirectory, processes: int
+) -> list[Job]:
+    """Jobs that measure all that is left of `trajectories` on settings.sets, from their kept models: one a process, of
+    several shapes, since a start takes longer than many a measurement."""
+    costs = {one.id: measuring_cost(directory.trajectory(one.id), one, settings.sets) for one in trajectories}
+    left = [(one, costs[one.id]) for one in trajectories if costs[one.id] > 0]
+    bins: list[list[Trajectory]] = [[] for _ in range(processes)]
+    groups = sorted(pack(left, processes), key=lambda group: -sum(costs[one.id] for one in group))
+    for group in groups:
+        min(bins, key=lambda own: sum(costs[one.id] for one in own)).extend(group)
+    made = []
+    for own in filter(None, bins):
+        key = content_hash([sorted(one.id for one in own), sorted(settings.sets)])[:8]
+        made.append(Job(name=f"evaluate-{key}", task="evaluate", settings=settings, trajectories=tuple(own)))
+    return made
 
 
 def left_flops(trajectory: Trajectory, committed: Collection[Horizon], keep_forks: KeepForks) -> float:
@@ -77,11 +96,15 @@ def makespan(costs: Iterable[float], processes: int) -> float:
 def longest_first(jobs: Iterable[Job], directory: RunDirectory) -> list[Job]:
     """Jobs by what is left of them, falling."""
 
-    def left(job: Job) -> float:
-        keep_forks = job.settings.keep_forks
-        return sum(left_in(directory, trajectory, keep_forks) for trajectory in job.trajectories)
+    return sorted(jobs, key=lambda job: (-left_of(job, directory), job.name))
 
-    return sorted(jobs, key=lambda job: (-left(job), job.name))
+
+def left_of(job: Job, directory: RunDirectory) -> float:
+    """What `job` still takes, by the records of `directory`: 0 when it is done."""
+    settings = job.settings
+    if job.task == "evaluate":
+        return sum(measuring_cost(directory.trajectory(one.id), one, settings.sets) for one in job.trajectories)
+    return sum(left_in(directory, trajectory, settings.keep_forks) for trajectory in job.trajectories)
 
 
 def left_in(directory: RunDirectory, trajectory: Trajectory, keep_forks: KeepForks) -> float:

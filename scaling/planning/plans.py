@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from scaling.config import Study
-from scaling.planning.disk import checkpoint_bytes, sweep_bytes
+from scaling.planning.disk import checkpoint_bytes, model_bytes, sweep_bytes
 from scaling.planning.packing import left_flops, makespan, pack, process_count
 from scaling.records import DataRecord, Role, Trajectory
 
@@ -31,6 +31,8 @@ class PlanRow:
     tokens_per_param: tuple[float, ...]
     epochs: tuple[float, ...]
     """D / unique training tokens."""
+    mixture: dict[str, float]
+    """Domain -> share of the training tokens; empty where the text is no mixture."""
     learning_rate: float
     batch_tokens: int
     """At the first step; training.batch_ramp may let it grow."""
@@ -111,6 +113,7 @@ class Plan:
                 "expected_seconds": self.expected_seconds,
                 "expected_check_seconds": self.expected_check_seconds,
                 "checkpoint_bytes": plan_checkpoint_bytes(self),
+                "model_bytes": plan_model_bytes(self),
             },
             "notes": list(self.notes),
         }
@@ -131,7 +134,8 @@ class Plan:
             steps=tuple(horizon.steps for horizon in horizons),
             decay_steps=tuple(horizon.decay_steps for horizon in horizons),
             tokens_per_param=tuple(count / trajectory.params for count in tokens),
-            epochs=tuple(count / self.data.train_tokens for count in tokens),
+            epochs=tuple(count / trajectory.unique_tokens for count in tokens),
+            mixture=trajectory.recipe.mixture,
             learning_rate=trajectory.recipe.learning_rate,
             batch_tokens=trajectory.batch_tokens,
             training_flops=trajectory.training_flops,
@@ -150,3 +154,8 @@ def plan_checkpoint_bytes(plan: Plan) -> int:
     return sweep_bytes(
         [*plan.trajectories, *plan.expected_check], plan.study.checkpoints.keep_forks, process_count(plan.study.engine)
     )
+
+
+def plan_model_bytes(plan: Plan) -> int:
+    """Bytes of the annealed models that a plan and its expected check keep."""
+    return model_bytes([*plan.trajectories, *plan.expected_check], plan.study.checkpoints.keep_models)

@@ -15,37 +15,49 @@ from scaling.records.batches import BatchSizes, BatchStage, ramp
 from scaling.records.compiled import Compiled, CompileRequest, ProgramRequest, Refused, Where
 from scaling.records.directories import RunDirectory, TrajectoryDirectory
 from scaling.records.known import KnownEntropy
+from scaling.records.mixtures import SLOTS, shares, slots
+from scaling.records.observation import DomainObservation, Observation
 from scaling.records.provenance import provenance
 from scaling.records.schema import (
     SCHEMA,
     DataRecord,
+    DomainRecord,
     Horizon,
     Job,
     JobSettings,
-    Observation,
     Recipe,
     Role,
     Trajectory,
 )
+from scaling.records.scores import ChoiceScore, Evaluated, PositionLoss, Score, SetRecord, TextScore, position_columns
 
 __all__ = [
     "SCHEMA",
+    "SLOTS",
     "BatchSizes",
     "BatchStage",
+    "ChoiceScore",
     "CompileRequest",
     "Compiled",
     "DataRecord",
+    "DomainObservation",
+    "DomainRecord",
+    "Evaluated",
     "Horizon",
     "Job",
     "JobSettings",
     "KnownEntropy",
     "Observation",
+    "PositionLoss",
     "ProgramRequest",
     "Recipe",
     "RecordError",
     "Refused",
     "Role",
     "RunDirectory",
+    "Score",
+    "SetRecord",
+    "TextScore",
     "Trajectory",
     "TrajectoryDirectory",
     "Where",
@@ -54,9 +66,12 @@ __all__ = [
     "content_hash",
     "exclusive",
     "is_disk_full",
+    "position_columns",
     "pretty_json",
     "provenance",
     "ramp",
     "read_json",
     "replace",
+    "shares",
+    "slots",
 ]

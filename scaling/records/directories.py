@@ -7,7 +7,10 @@ A run directory holds
                       metrics.jsonl     one line a report while it trains
                       checkpoints/      Orbax
                       horizon-*.json    one annealed and evaluated model each: the truth
+                      models/<horizon>  its parameters, kept to be measured again
+                      evaluations/<horizon>/<set>.json    what was measured of it on a named set, committed once
                       diverged.json     where it ended, if it did
+    sets/<set>/                         named held-out sets in tokens; sets.json says which are measured now
     compiled/                           what each program takes, found before it was run
     observations.csv, laws/, report/    indices of the above: they can be rebuilt
     counts.json                         the same, of models with a part of the user's own
@@ -16,11 +19,14 @@ A run directory holds
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scaling.records.atomic import commit_once, read_json
-from scaling.records.schema import Horizon, Observation
+from scaling.records.atomic import commit_once, exclusive, pretty_json, read_json, replace
+from scaling.records.observation import Observation
+from scaling.records.schema import Horizon, Trajectory
+from scaling.records.scores import Evaluated, Score
 
 
 class RunDirectory:
@@ -52,6 +58,27 @@ class RunDirectory:
     @property
     def jobs(self) -> Path:
         return self.root / "jobs"
+
+    @property
+    def sets(self) -> Path:
+        return self.root / "sets"
+
+    @property
+    def sets_index(self) -> Path:
+        return self.root / "sets.json"
+
+    def current_sets(self) -> dict[str, str]:
+        """Name -> key of each named held-out set as it is measured now."""
+        return dict(read_json(self.sets_index)) if self.sets_index.exists() else {}
+
+    def name_sets(self, keys: Mapping[str, str]) -> dict[str, str]:
+        """Let each name stand for the set of its key from now on; returns what the names stood for before."""
+        with exclusive(self.root / ".sets.lock", wait=True, holder="evaluation"):
+            before = self.current_sets()
+            after = {**before, **keys}
+            if after != before:
+                replace(self.sets_index, pretty_json(after))
+        return before
 
     @property
     def compiled(self) -> Path:
@@ -107,6 +134,10 @@ class TrajectoryDirectory:
         return self.root / "checkpoints"
 
     @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    @property
     def diverged(self) -> Path:
         return self.root / "diverged.json"
 
@@ -121,10 +152,31 @@ class TrajectoryDirectory:
     def horizon(self, horizon: Horizon) -> Path:
         return self.root / f"{horizon.name}.json"
 
-    def observations(self) -> list[Observation]:
-        """Every committed horizon, by tokens."""
+    def committed(self) -> Trajectory:
+        """The trajectory as it is recorded, with the horizons that are committed.
+
+        Raises:
+          RecordError: a record is damaged.
+        """
+        found = [read_json(path)["horizon"] for path in sorted(self.root.glob("horizon-*.json"))]
+        record = read_json(self.record)
+        plain = {name: value for name, value in record.items() if name not in ("id", "provenance")}
+        return Trajectory.model_validate(plain | {"horizons": found})
+
+    def evaluation(self, horizon: str, key: str) -> Path:
+        """Of the horizon of this name on the set of this key."""
+        return self.root / "evaluations" / horizon / f"{key}.json"
+
+    def observations(self, sets: Mapping[str, str] | None = None) -> list[Observation]:
+        """Every committed horizon, by tokens; with what was measured of it on `sets`, name -> key."""
         rows = [Observation.model_validate(read_json(path)["observation"]) for path in self.root.glob("horizon-*.json")]
+        if sets:
+            rows = [row.model_copy(update={"sets": self._scores(row.horizon, sets)}) for row in rows]
         return sorted(rows, key=lambda row: row.tokens)
+
+    def _scores(self, horizon: str, sets: Mapping[str, str]) -> dict[str, Score]:
+        paths = {name: self.evaluation(horizon, key) for name, key in sets.items()}
+        return {name: Evaluated.model_validate(read_json(path)).score for name, path in paths.items() if path.exists()}
 
     def last_metrics(self) -> dict[str, Any] | None:
         """The newest whole line of metrics.jsonl."""

@@ -23,7 +23,22 @@ from scaling.records.batches import BatchSizes, BatchStage
 SCHEMA = 1
 """Version of every record here; a reader refuses a newer one by name."""
 
-Role = Literal["fit", "check"]
+Role = Literal["fit", "check", "mixture"]
+"""fit: what the study's laws see; check: the larger model; mixture: at another mixture than the study's own."""
+
+
+class DomainRecord(Part):
+    """One domain of a mixture, in the order in which its tokens lie in the streams."""
+
+    name: str
+    train_tokens: int
+    """Unique training tokens."""
+    validation_tokens: int
+    """Held-out tokens."""
+    validation_documents: int
+    """Held-out documents."""
+    corpus: Annotated[OwnPart | None, Field(exclude_if=unused)] = None
+    """The user's own function that yielded the text."""
 
 
 class DataRecord(Part):
@@ -39,6 +54,8 @@ class DataRecord(Part):
     """Held-out tokens."""
     corpus: Annotated[OwnPart | None, Field(exclude_if=unused)] = None
     """The user's own function that yielded the text."""
+    domains: Annotated[tuple[DomainRecord, ...], Field(exclude_if=unused)] = ()
+    """Of a mixture; how much is trained of each is the recipe's."""
 
 
 class Recipe(Part):
@@ -65,6 +82,8 @@ class Recipe(Part):
     divergence_factor: float
     seed: int
     """Of the initial weights and the data order."""
+    mixture: Annotated[dict[str, float], Field(exclude_if=unused, default_factory=dict)]
+    """Domain -> share of the training sequences, where the text is a mixture."""
 
     @property
     def batches(self) -> BatchSizes:
@@ -147,6 +166,12 @@ class Trajectory(Part):
         return f"w{self.model.width}-l{self.model.layers}-s{self.recipe.seed}-{content_hash(self.identity)[:10]}"
 
     @property
+    def unique_tokens(self) -> int:
+        """Training tokens that it may see, each counted once: of every domain that it has a share of."""
+        domains = [one.train_tokens for one in self.data.domains if self.recipe.mixture.get(one.name)]
+        return sum(domains) if self.data.domains else self.data.train_tokens
+
+    @property
     def own(self) -> tuple[Own, ...]:
         """The parts of the user's own that it runs; the text of an own corpus is on disk already."""
         parts = (self.model.own, self.recipe.optimizer, self.recipe.schedule, *self.metrics)
@@ -205,6 +230,9 @@ class JobSettings(Part):
     checkpoint_seconds: float
     checkpoint_steps: int | None = None
     keep_forks: Literal["last", "all"]
+    keep_models: Literal["all", "last", "none"] = "all"
+    sets: tuple[str, ...] = ()
+    """Keys of the named held-out sets that each model is measured on: folders of the run directory's sets/."""
     compilation_cache: str | None
     mesh: MeshConfig = MeshConfig()
     compute: ComputeConfig = ComputeConfig()
@@ -212,48 +240,15 @@ class JobSettings(Part):
 
 
 class Job(Part):
-    """What one process group runs: trajectories of one shape, which share one compiled program."""
+    """What one process group runs: trajectories of one shape, which share one compiled program; of any, to evaluate."""
 
     schema_version: Literal[1] = 1
     name: str
+    task: Literal["train", "evaluate"] = "train"
+    """evaluate: measure the kept models of the trajectories' horizons on settings.sets, and train nothing."""
     settings: JobSettings
     trajectories: Annotated[tuple[Trajectory, ...], Field(min_length=1)]
 
     @property
     def training_flops(self) -> float:
         return sum(trajectory.training_flops for trajectory in self.trajectories)
-
-
-class Observation(Part):
-    """One row of what was learnt: a horizon's N, D, C and loss, under one convention, and where it came from."""
-
-    trajectory: str
-    role: Role
-    seed: int
-    width: int
-    layers: int
-    params: int
-    tokens: int
-    flops: float
-    budget: float
-    loss: float
-    """Mean validation cross-entropy in nats a token."""
-    loss_se: float
-    """Its standard error over held-out documents."""
-    bits_per_byte: float
-    train_loss: float
-    """Mean training loss of the decay's last tenth."""
-    params_convention: str
-    flops_convention: str
-    params_non_embedding: int
-    flops_causal: float
-    unique_tokens: int
-    epochs: float
-    """tokens / unique training tokens."""
-    steps: int
-    decay_steps: int
-    learning_rate: float
-    batch_tokens: int
-    horizon: str
-    metrics: Annotated[dict[str, float], Field(exclude_if=unused, default_factory=dict)]
-    """The user's own: attribute -> value."""

@@ -66,7 +66,7 @@ def charts(contents: Contents) -> list[Chart]:
 def loss_curves(contents: Contents) -> Chart:
     """Training loss along every trunk and decay, and the held-out loss at each horizon."""
     sizes = sorted({curve.params for curve in contents.curves})
-    colour = dict(zip(sizes, _shades(len(sizes)), strict=True))
+    colour = dict(zip(sizes, shades(len(sizes)), strict=True))
     series: list[Series] = []
     named: set[int] = set()
     for curve in contents.curves:
@@ -94,7 +94,7 @@ def parabolas(contents: Contents) -> Chart:
     """Held-out loss against size at each budget, with approach 2's parabolas and their minima."""
     budgets = contents.laws["isoflop"].details["budgets"]
     series = []
-    for detail, colour in zip(budgets, _shades(len(budgets)), strict=True):
+    for detail, colour in zip(budgets, shades(len(budgets)), strict=True):
         rows = [row for row in contents.fitted if row.budget == detail["budget"]]
         params = np.array([row.params for row in rows], float)
         a, b, c = detail["parabola"]["coefficients"]
@@ -159,7 +159,7 @@ def contour(contents: Contents) -> Chart:
     )
     lines = contourpy.contour_generator(np.log(x), np.log(y), loss)
     series = []
-    for level, colour in zip(levels, _shades(CONTOURS), strict=True):
+    for level, colour in zip(levels, shades(CONTOURS), strict=True):
         for index, line in enumerate(np.asarray(found) for found in lines.lines(level)):
             name = f"loss {level:.3g}" if index == 0 else ""
             series.append(Series("line", np.exp(line[:, 0]), np.exp(line[:, 1]), colour, name, width=1.0))
@@ -191,7 +191,7 @@ def residuals(contents: Contents) -> Chart:
     away = 100 * (np.array([row.loss for row in rows]) / predicted - 1)
     budgets = sorted({row.budget for row in rows})
     series = []
-    for budget, colour in zip(budgets, _shades(len(budgets)), strict=True):
+    for budget, colour in zip(budgets, shades(len(budgets)), strict=True):
         own = [index for index, row in enumerate(rows) if row.budget == budget]
         x = [rows[index].tokens / rows[index].params for index in own]
         series.append(_points([rows[index] for index in own], x, away[own], colour, f"C = {budget:.3g}"))
@@ -270,7 +270,8 @@ def _points(
     return Series("points", np.array(x, float), np.array(y, float), colour, name, symbol=symbol, size=size, hover=hover)
 
 
-def _shades(count: int) -> list[str]:
+def shades(count: int) -> list[str]:
+    """So many colours that can be told apart, dark to light."""
     return [to_hex(colormaps["viridis"](place)) for place in np.linspace(0.05, 0.88, count)]
 
 

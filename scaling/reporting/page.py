@@ -7,10 +7,12 @@ from string import Template
 
 from scaling.laws import Diagnostic, LawFit, count, number
 from scaling.records import replace
-from scaling.reporting import entropy, interactive
+from scaling.reporting import entropy, interactive, measured
 from scaling.reporting.charts import Chart, charts
 from scaling.reporting.contents import Contents
 from scaling.reporting.figures import write_figures
+from scaling.reporting.positions import KEY as POSITIONS
+from scaling.reporting.positions import positions
 from scaling.reporting.stamp import PAGE
 
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -22,7 +24,7 @@ def write_report(contents: Contents, folder: Path, made_from: str) -> Path:
     Raises:
       OSError: the folder cannot be written.
     """
-    drawn = charts(contents)
+    drawn = [*charts(contents), *positions(contents)]
     folder.mkdir(parents=True, exist_ok=True)
     write_figures(drawn, folder)
     page = folder / PAGE
@@ -33,7 +35,8 @@ def write_report(contents: Contents, folder: Path, made_from: str) -> Path:
 def html_page(contents: Contents, drawn: Sequence[Chart], key: str) -> str:
     """The page's text."""
     by_key = {chart.key: chart for chart in drawn}
-    results = ("frontier", "contour", "isoflop", "optimum", "residuals", "loss_curves")
+    results = ["frontier", "contour", "isoflop", "optimum", "residuals", "loss_curves"]
+    results += [chart.key for chart in drawn if chart.key.startswith(POSITIONS)]
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         made_from=html.escape(key),
         name=html.escape(contents.name),
@@ -42,6 +45,7 @@ def html_page(contents: Contents, drawn: Sequence[Chart], key: str) -> str:
         trust=html.escape(contents.trust),
         check=_check(contents),
         known=_known(contents),
+        sets=_sets(contents),
         charts="\n".join(_section(by_key[name]) for name in results if name in by_key),
         laws="\n".join(_law(name, law) for name, law in contents.laws.items()),
         remarks=_list(contents.remarks),
@@ -122,6 +126,22 @@ def _known(contents: Contents) -> str:
     table = _table(("", "nats a token", "E against it"), entropy.rows(contents.known, contents.law))
     said = html.escape(entropy.verdict(contents.known, contents.law))
     return f"<h2>E against the known entropy of {html.escape(contents.known.source)}</h2>{table}<p>{said}</p>"
+
+
+def _sets(contents: Contents) -> str:
+    """Of the own text and each named set the largest models of each size; of the latter all when asked for."""
+    rows = contents.observations
+    main = [row for row in rows if row.role != "mixture"]
+    own = _table(*measured.own_table(measured.largest(main)))
+    parts = [f"<h2>Measured on held-out sets</h2><h3>{html.escape(measured.OWN.capitalize())}</h3>{own}"]
+    for name in measured.set_names(rows):
+        chance = measured.chance(rows, name)
+        parts.append(
+            f"<h3>{html.escape(name)}</h3>{f'<p>{html.escape(chance)}</p>' if chance else ''}"
+            + _table(*measured.table(measured.largest(main, name), name))
+            + f"<details><summary>Every horizon</summary>{_table(*measured.table(rows, name))}</details>"
+        )
+    return "".join(parts)
 
 
 def _section(chart: Chart) -> str:

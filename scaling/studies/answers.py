@@ -12,20 +12,46 @@ from scaling.accounting import Count, counts
 from scaling.config import Study
 from scaling.laws import LawError, LawFit
 from scaling.planning import cost_table
-from scaling.records import Observation, RunDirectory, content_hash, pretty_json, replace
+from scaling.records import (
+    DomainObservation,
+    Observation,
+    RunDirectory,
+    content_hash,
+    position_columns,
+    pretty_json,
+    replace,
+)
 
+OF_DOMAIN = tuple(DomainObservation.model_fields)
+"""What a row says of each domain of a mixture."""
 MAIN = "chinchilla"
 """The law that answers and that the check tests."""
+NESTED = {"metrics", "domains", "bits_per_byte_se", "by_position", "sets"}
+"""What an observation holds beside numbers, or not always."""
 
 
 def table_of(rows: Sequence[Observation]) -> pl.DataFrame:
-    """Observations as a table, one row each, in their fields' names; the user's own metrics as metric_<attribute>."""
-    own = sorted({name for row in rows for name in row.metrics})
-    columns = [name for name in Observation.model_fields if name != "metrics"]
-    plain = [
-        row.model_dump(exclude={"metrics"}) | {f"metric_{name}": row.metrics.get(name) for name in own} for row in rows
-    ]
-    return pl.DataFrame(plain, schema=[*columns, *(f"metric_{name}" for name in own)], orient="row")
+    """Observations as a table, one row each, in their fields' names.
+
+    The user's own metrics are metric_<attribute>, losses by position loss_at_<places>, what was measured on a named
+    set <set>.loss and so on, what is known of a mixture's domains share_<domain>, loss_<domain> and so on; a cell is
+    empty where it was not measured.
+    """
+    plain = [row.model_dump(exclude=NESTED) for row in rows]
+    more = [_more(row) for row in rows]
+    names = {name: None for row in more for name in row}
+    columns = [name for name in Observation.model_fields if name not in NESTED]
+    filled = [one | {name: other.get(name) for name in names} for one, other in zip(plain, more, strict=True)]
+    return pl.DataFrame(filled, schema=[*columns, *names], orient="row", infer_schema_length=None)
+
+
+def _more(row: Observation) -> dict[str, float | None]:
+    """The columns of what a row holds beside numbers, or not always."""
+    domains = {f"{what}_{name}": getattr(one, what) for name, one in row.domains.items() for what in OF_DOMAIN}
+    found = {f"metric_{name}": row.metrics[name] for name in sorted(row.metrics)} | position_columns(row.by_position)
+    sets = {f"{name}.{key}": value for name, score in row.sets.items() for key, value in score.columns.items()}
+    errors = {} if row.bits_per_byte_se is None else {"bits_per_byte_se": row.bits_per_byte_se}
+    return errors | found | domains | sets
 
 
 def write_observations(directory: RunDirectory, rows: Sequence[Observation]) -> None:
@@ -52,7 +78,10 @@ def fit_all(
     Raises:
       LawError: the law that answers cannot be fitted.
     """
-    table, shared = table_of([row for row in rows if row.role == "fit"]), settings_of(study, count)
+    # Without what no law of the study reads: a set that is measured later has nothing fitted again.
+    nothing: dict[str, Any] = {"bits_per_byte_se": None, "by_position": (), "sets": {}}
+    plain = [row.model_copy(update=nothing) for row in rows if row.role == "fit"]
+    table, shared = table_of(plain), settings_of(study, count)
     edge = laws.data_rich_edge(table)
     wanted: dict[str, tuple[pl.DataFrame, dict[str, Any]]] = {
         MAIN: (table, {"form": "chinchilla"}),

@@ -37,7 +37,7 @@ from scaling.studies.sweep import settings_of
 
 TRACED = {
     "learning_rate", "warmup_tokens", "schedule", "total_steps", "final_rate", "weight_decay", "beta1", "beta2",
-    "independent_weight_decay", "epsilon", "momentum", "gradient_clip", "divergence_factor", "seed",
+    "independent_weight_decay", "epsilon", "momentum", "gradient_clip", "divergence_factor", "seed", "mixture",
 }  # fmt: skip
 """Fields of a recipe that are numbers in a program, and not part of it."""
 CHOOSING = ("JAX_PLATFORMS", "CUDA_VISIBLE_DEVICES", "TPU_VISIBLE_CHIPS", "XLA_FLAGS")

@@ -10,7 +10,7 @@ from scaling.records import RunDirectory
 
 MUST_MATCH = ("name", "seed", "data", "family", "training", "evaluation", "accounting")
 """Parts of a study that make a run directory its own. The sweep, laws, check and engine may change later."""
-MAY_DIFFER = {"training": ("steps_per_dispatch",)}
+MAY_DIFFER = {"training": ("steps_per_dispatch",), "evaluation": ("sets",)}
 """Fields of those parts that change no result."""
 SPARE_BYTES = 64 * 2**20
 """Room for everything but checkpoints: tokens, metrics, report."""
@@ -42,20 +42,20 @@ def check_directory(study: Study, root: Path) -> None:
         )
 
 
-def check_space(root: Path, checkpoint_bytes: int) -> None:
-    """Refuse a disk without room for the plan's checkpoints.
+def check_space(root: Path, checkpoint_bytes: int, model_bytes: int) -> None:
+    """Refuse a disk without room for the plan's checkpoints and kept models.
 
     Raises:
       StudyError: says what is needed and what is free.
     """
     parent = next(path for path in (root, *root.absolute().parents) if path.exists())
     free = shutil.disk_usage(parent).free
-    needed = checkpoint_bytes + SPARE_BYTES
+    needed = checkpoint_bytes + model_bytes + SPARE_BYTES
     if free < needed:
         raise StudyError(
             f"--out is {root}: the plan needs {needed / 1e6:.0f} MB ({checkpoint_bytes / 1e6:.0f} of them for "
-            f"checkpoints), and {free / 1e6:.0f} MB are free; make room, choose another disk, or keep fewer "
-            "checkpoints (checkpoints.keep_forks: last)"
+            f"checkpoints, {model_bytes / 1e6:.0f} for annealed models), and {free / 1e6:.0f} MB are free; make room, "
+            "choose another disk, or keep less (checkpoints.keep_forks: last, checkpoints.keep_models: last or none)"
         )
 
 

@@ -6,12 +6,24 @@ from pathlib import Path
 
 from scaling.accounting import Count
 from scaling.config import Study, dump_study
-from scaling.data import prepare, save
+from scaling.data import save
 from scaling.engines import EXIT_DISK_FULL, JobResult
 from scaling.laws import LawFit
-from scaling.planning import Plan, left_in, plan, plan_checkpoint_bytes
+from scaling.planning import Plan, left_in, plan, plan_checkpoint_bytes, plan_model_bytes
 from scaling.records import Observation, RunDirectory, Trajectory, exclusive, replace
-from scaling.studies import check, compiled, known, own_parts, preflight, report, show, show_compiled
+from scaling.studies import (
+    check,
+    compiled,
+    known,
+    own_parts,
+    preflight,
+    report,
+    sets,
+    show,
+    show_compiled,
+    show_sets,
+    text,
+)
 from scaling.studies.answers import MAIN, fit_all, write_observations
 from scaling.studies.examined import Examined
 from scaling.studies.status import observations
@@ -31,27 +43,36 @@ def run(study: Study, root: Path) -> int:
     started = time.monotonic()
     preflight.check_directory(study, root)
     own_parts.check(study)
-    tokens = prepare(study.data, study.seed)
+    tokens = text.tokens_of(study)
+    named = sets.read(study, tokens, study.evaluation.sets, "evaluation.sets.")
     count = own_parts.counter(study, RunDirectory(root))
     planned = plan(study, tokens.record, count)
-    preflight.check_space(root, plan_checkpoint_bytes(planned))
+    preflight.check_space(root, plan_checkpoint_bytes(planned), plan_model_bytes(planned))
     directory = RunDirectory(root)
     root.mkdir(parents=True, exist_ok=True)
     with exclusive(directory.lock, wait=False, holder="scaling run"):
         save(tokens, directory.data)
         replace(directory.study, dump_study(study).encode())
         known.keep(study, tokens, directory)
+        changed = sets.keep(named, directory)
         own_parts.keep(count, directory)
         show.start(planned, tokens, root)
+        for line in (*(sets.said(one.record) for one in named), *changed):
+            show.line(line)
         _refuse_what_cannot_fit(study, directory, planned)
-        code = _train(study, directory, planned.trajectories, "sweep")
+        keys = [one.record.key for one in named]
+        code = _train(study, directory, planned.trajectories, "sweep", keys)
         if code == DONE:
-            code = _conclude(study, directory, planned.trajectories, count)
+            code = _measure(study, directory, keys)
+        if code == DONE:
+            code = _conclude(study, directory, planned.trajectories, count, keys)
     show.end(code, directory, time.monotonic() - started)
     return code
 
 
-def _conclude(study: Study, directory: RunDirectory, planned: Sequence[Trajectory], count: Count) -> int:
+def _conclude(
+    study: Study, directory: RunDirectory, planned: Sequence[Trajectory], count: Count, keys: Sequence[str]
+) -> int:
     """From observations to the report."""
     rows, diverged = observations(directory)
     for line in diverged:
@@ -64,7 +85,8 @@ def _conclude(study: Study, directory: RunDirectory, planned: Sequence[Trajector
     show.laws(laws)
     show.answers(study, laws[MAIN], fitted)
     show.entropy(known.read(directory), laws[MAIN])
-    code = _check(study, directory, planned, laws[MAIN], fitted, count) if study.check.enabled else DONE
+    show_sets.everything(directory, fitted)
+    code = _check(study, directory, planned, laws[MAIN], fitted, count, keys) if study.check.enabled else DONE
     rows, _ = observations(directory)
     write_observations(directory, rows)
     report.refresh(directory.root)
@@ -78,13 +100,14 @@ def _check(
     law: LawFit,
     rows: Sequence[Observation],
     count: Count,
+    keys: Sequence[str],
 ) -> int:
     """Predict, commit the prediction, train, compare."""
     planned = check.prepare(study, swept[0].data, law, rows, count)
     show.prediction(planned, *check.commit(directory, planned))
     left = [one for one in planned.trajectories if left_in(directory, one, study.checkpoints.keep_forks)]
     _refuse_large(study, directory, left, compiled.known(study, directory, swept))
-    code = _train(study, directory, planned.trajectories, "check")
+    code = _train(study, directory, planned.trajectories, "check", keys)
     if code != DONE:
         return code
     result = check.compare(directory, planned)
@@ -117,8 +140,23 @@ def _refuse_large(study: Study, directory: RunDirectory, trajectories: Sequence[
         compiled.examine(study, directory, doubtful).refuse()
 
 
-def _train(study: Study, directory: RunDirectory, trajectories: Sequence[Trajectory], title: str) -> int:
-    results: list[JobResult] = train(study, directory, trajectories, title)
+def _measure(study: Study, directory: RunDirectory, keys: Sequence[str]) -> int:
+    """Measure what was trained before a set was named."""
+    if not keys:
+        return DONE
+    found = sets.measure(study, directory, keys, show.line)
+    if found.missing:
+        show.warn(show_sets.missing(found.missing))
+    return _ended(found.results)
+
+
+def _train(
+    study: Study, directory: RunDirectory, trajectories: Sequence[Trajectory], title: str, keys: Sequence[str]
+) -> int:
+    return _ended(train(study, directory, trajectories, title, keys))
+
+
+def _ended(results: Sequence[JobResult]) -> int:
     for result in results:
         if result.status != "done":
             show.warn(result.message)

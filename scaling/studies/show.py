@@ -12,8 +12,8 @@ from rich.table import Table
 from scaling.config import Study
 from scaling.data import Tokens
 from scaling.laws import Allocation, LawFit, count, number
-from scaling.planning import Plan, plan_checkpoint_bytes
-from scaling.records import KnownEntropy, Observation, RunDirectory
+from scaling.planning import Plan, plan_checkpoint_bytes, plan_model_bytes
+from scaling.records import KnownEntropy, Observation, RunDirectory, shares
 from scaling.reporting import entropy as entropies
 from scaling.studies.check import Check
 from scaling.studies.progress import duration
@@ -70,7 +70,8 @@ def totals(planned: Plan) -> None:
         f"plan: {len(planned.trajectories)} trajectories of {sizes} sizes, {planned.observations} horizons at "
         f"{len(planned.study.sweep.budgets)} budgets, {planned.flops:.2e} FLOPs; on {planned.processes} processes "
         f"about {duration(planned.expected_seconds)} at {planned.study.engine.expected_flops_per_second:.0e} FLOP/s "
-        f"each{check}; checkpoints take up to {plan_checkpoint_bytes(planned) / 1e6:.0f} MB"
+        f"each{check}; checkpoints take up to {plan_checkpoint_bytes(planned) / 1e6:.0f} MB, "
+        f"kept models {plan_model_bytes(planned) / 1e6:.0f} MB"
     )
     for note in planned.notes:
         out.print(f"note: {note}")
@@ -82,10 +83,21 @@ def start(planned: Plan, tokens: Tokens, root: Path) -> None:
     record, summary = tokens.record, tokens.summary
     out.print(
         f"text: {summary.documents} documents, {record.train_tokens:,} training and {record.validation_tokens:,} "
-        f"held-out tokens ({summary.tokenizer}), fingerprint {record.fingerprint[:12]}"
+        f"held-out tokens ({summary.tokenizer}{_text_a_token(tokens)}), fingerprint {record.fingerprint[:12]}"
     )
+    mixture = shares(planned.study.data.weights)
+    for domain in record.domains:
+        out.print(f"  {domain.name}: share {mixture[domain.name]:.4g}, {domain.train_tokens:,} training tokens")
     totals(planned)
     out.print(f"run directory: {root}")
+
+
+def _text_a_token(tokens: Tokens) -> str:
+    """How much text a token is, where it is not one byte and where the text is known."""
+    record, summary = tokens.record, tokens.summary
+    text_bytes = summary.train_bytes + summary.validation_bytes
+    count = record.train_tokens + record.validation_tokens - summary.documents
+    return "" if text_bytes in (0, count) else f", {text_bytes / count:.2f} bytes a token"
 
 
 def warn(line: str) -> None:

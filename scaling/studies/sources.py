@@ -10,6 +10,7 @@ import polars as pl
 from scaling.config import StudyError, load_study
 from scaling.laws import LawForm
 from scaling.records import RunDirectory
+from scaling.studies import show
 from scaling.studies.answers import settings_of
 from scaling.studies.own_parts import counter
 from scaling.studies.reduction import Reduced, Sweep, reduced
@@ -56,4 +57,29 @@ def source_of(
     if not directory.observations.is_file():
         raise StudyError(f"{path} has no observations.csv; give the folder of a `scaling run`, or a table")
     study = load_study(directory.study)
-    return Source(directory.observations, settings_of(study, counter(study, directory)), columns, directory.laws)
+    settings = settings_of(study, counter(study, directory))
+    rows = _of_own_mixture(directory.observations, forms) if study.sweep.mixtures else directory.observations
+    return Source(_measured(rows, columns), settings, columns, directory.laws)
+
+
+def _of_own_mixture(path: Path, forms: Sequence[LawForm]) -> Path | pl.DataFrame:
+    """A run's observations; those at other mixtures than its own only for forms that are a function of shares."""
+    if any(name.startswith("share_") for form in forms for name in form.inputs):
+        return path
+    return pl.read_csv(path, infer_schema_length=None).filter(pl.col("role") != "mixture")
+
+
+def _measured(observations: Path | pl.DataFrame, columns: Mapping[str, str]) -> Path | pl.DataFrame:
+    """The observations, without horizons that were not measured on the sets whose columns are asked for."""
+    named = [column for column in columns.values() if "." in column]
+    if not named:
+        return observations
+    table = observations
+    if isinstance(table, Path):
+        table = pl.read_csv(table, infer_schema_length=None)
+    there = [column for column in named if column in table.columns]
+    left = table.drop_nulls(there)
+    if len(left) == len(table) or not len(left):
+        return observations
+    show.warn(f"{len(table) - len(left)} of {len(table)} rows have no {' or '.join(there)} and are left out")
+    return left

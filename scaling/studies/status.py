@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from scaling.config import Study, StudyError, load_study
-from scaling.data import load
+from scaling.data import load_record
 from scaling.planning import plan
 from scaling.records import Observation, RunDirectory, Trajectory, TrajectoryDirectory, read_json
 from scaling.studies.own_parts import counter
@@ -67,7 +67,7 @@ def read(root: Path) -> RunStatus:
             f"{root} is not a run directory: it has no study.yaml; give the folder that `scaling run` wrote"
         )
     study = load_study(directory.study)
-    trajectories = plan(study, load(directory.data).record, counter(study, directory)).trajectories
+    trajectories = plan(study, load_record(directory.data), counter(study, directory)).trajectories
     return RunStatus(
         study=study,
         directory=directory,
@@ -127,6 +127,7 @@ def observations(directory: RunDirectory) -> tuple[list[Observation], list[str]]
     """(every committed horizon of trajectories that did not diverge, a line for each that did)."""
     rows: list[Observation] = []
     diverged = []
+    sets = directory.current_sets()
     for trajectory in directory.trajectory_directories():
         if trajectory.diverged.exists():
             record = read_json(trajectory.diverged)
@@ -134,7 +135,7 @@ def observations(directory: RunDirectory) -> tuple[list[Observation], list[str]]
                 f"{trajectory.root.name} diverged at step {record['step']} (loss {record['loss']}): left out of the fit"
             )
         else:
-            rows.extend(trajectory.observations())
+            rows.extend(trajectory.observations(sets))
     rows.sort(key=lambda row: (row.role != "fit", row.budget, row.params, row.seed))
     return rows, diverged
 

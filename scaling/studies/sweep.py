@@ -10,17 +10,22 @@ from scaling.records import JobSettings, RunDirectory, Trajectory
 from scaling.studies.progress import Progress
 
 
-def train(study: Study, directory: RunDirectory, trajectories: Sequence[Trajectory], title: str) -> list[JobResult]:
-    """Train every horizon of `trajectories` that is not committed yet. The engine ends early when the disk is full."""
+def train(
+    study: Study, directory: RunDirectory, trajectories: Sequence[Trajectory], title: str, sets: Sequence[str] = ()
+) -> list[JobResult]:
+    """Train every horizon of `trajectories` that is not committed yet, and measure it on `sets` (keys).
+
+    The engine ends early when the disk is full.
+    """
     engine = local_engine(study.engine)
-    left = jobs(trajectories, settings_of(study, directory), directory=directory, processes=engine.processes)
+    left = jobs(trajectories, settings_of(study, directory, sets), directory=directory, processes=engine.processes)
     if not left:
         return []
     with Progress(directory, trajectories, title) as progress:
         return engine.run(left, directory, on_tick=progress.update)
 
 
-def settings_of(study: Study, directory: RunDirectory) -> JobSettings:
+def settings_of(study: Study, directory: RunDirectory, sets: Sequence[str] = ()) -> JobSettings:
     """How jobs run; nothing in it changes a result."""
     cache = study.engine.compilation_cache
     return JobSettings(
@@ -30,6 +35,8 @@ def settings_of(study: Study, directory: RunDirectory) -> JobSettings:
         checkpoint_seconds=study.checkpoints.every_seconds,
         checkpoint_steps=study.checkpoints.every_steps,
         keep_forks=study.checkpoints.keep_forks,
+        keep_models=study.checkpoints.keep_models,
+        sets=tuple(sets),
         compilation_cache=None if cache is None else str(Path(cache).expanduser()),
         mesh=study.engine.mesh,
         compute=study.engine.compute,

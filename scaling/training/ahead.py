@@ -17,13 +17,13 @@ from jax.sharding import Mesh
 
 from scaling.planning import usable_cores
 from scaling.records import Job
-from scaling.training.checkpoints import checksums_of
 from scaling.training.job import evaluation_sequences
 from scaling.training.loop import hyper_parameters
 from scaling.training.mesh import mesh_of
 from scaling.training.population import population, stacked
 from scaling.training.stacking import least_places
 from scaling.training.step import Hyper, Program, program
+from scaling.training.stored import checksums_of
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,9 @@ def compile_ahead(job: Job, mesh: Mesh | None) -> Ahead:
     hyper = hyper_parameters(first, first.horizons[0], trunk=True)
     held_out = _tokens(evaluation_sequences(model, job.settings.mesh), model.sequence_length + 1)
     averaged = recipe.optimizer == "schedule_free"
-    checksums, arrays = checksums_of(state)
-    _compiled(checksums, arrays)
+    for tree in (state, state.params):  # of checkpoints, and of the models that are kept
+        checksums, arrays = checksums_of(tree)
+        _compiled(checksums, arrays)
     places = least_places(job.settings.stack, len(job.trajectories), job.settings.mesh.population)
     train, stack = _alone(job, one, state, hyper) if places == 1 else _together(job, mesh, state, hyper, places)
     return Ahead(

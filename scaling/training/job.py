@@ -1,7 +1,6 @@
 """A job: trajectories of one shape, in one process group that compiles their program once."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import cache, partial
@@ -10,12 +9,11 @@ from pathlib import Path
 import jax
 
 from scaling.config import MeshConfig, ModelConfig, StudyError, changed
-from scaling.data import EvaluationBatches, Tokens, TrainingBatches, epochs, load
+from scaling.data import EvaluationBatches, Tokens, TrainingBatches, domains_of, load
 from scaling.planning import left_in, usable_cores
 from scaling.records import (
     Horizon,
     Job,
-    Observation,
     RunDirectory,
     Trajectory,
     TrajectoryDirectory,
@@ -25,10 +23,13 @@ from scaling.records import (
     provenance,
 )
 from scaling.training.distributed import barrier, is_first
-from scaling.training.evaluation import Evaluation, bits_per_byte, evaluate
+from scaling.training.evaluation import evaluate
+from scaling.training.kept import KeptModels, is_kept
 from scaling.training.lanes import Start, run_alone, run_together
-from scaling.training.loop import Interrupted, Lane, Steps, Task, train
+from scaling.training.loop import Interrupted, Lane, Steps, Task, about, train
+from scaling.training.measuring import NamedSets
 from scaling.training.mesh import check_model, mesh_of
+from scaling.training.observing import commit_horizon, observe
 from scaling.training.population import Population, population
 from scaling.training.stacking import places, steps_per_second
 from scaling.training.state import TrainState
@@ -48,6 +49,7 @@ def run(job: Job, interrupted: Callable[[], bool] = lambda: False) -> None:
     Raises:
       Interrupted: `interrupted` said so; where the trajectory stands is checkpointed.
       JobError: the tokens on disk are not those that the trajectories name.
+      RecordError: a named set is missing or damaged.
       StudyError: the mesh cannot hold the model, or steps several trajectories at once in several processes; a part of
         the user's own has another source than when it was planned.
       OSError: nothing more can be written.
@@ -56,7 +58,7 @@ def run(job: Job, interrupted: Callable[[], bool] = lambda: False) -> None:
     tokens = load(job.settings.tokens_dir)
     first = job.trajectories[0]
     model = first.model
-    _refuse_other_source(job)
+    refuse_other_source(job)
     for trajectory in job.trajectories:
         for sequences in trajectory.recipe.batches.sizes:
             check_model(job.settings.mesh, trajectory.model, sequences)
@@ -64,6 +66,7 @@ def run(job: Job, interrupted: Callable[[], bool] = lambda: False) -> None:
     mesh = mesh_of(job.settings.mesh)
     compiled = program(model, first.recipe.optimizer, mesh, job.settings.compute)
     sequences = evaluation_sequences(model, job.settings.mesh)
+    sets = NamedSets(job.settings, sequences, model.sequence_length)
     held_out = EvaluationBatches(tokens.validation, tokens.validation_documents, sequences, model.sequence_length)
 
     def start(trajectory: Trajectory, lane: Lane) -> Steps:
@@ -72,8 +75,8 @@ def run(job: Job, interrupted: Callable[[], bool] = lambda: False) -> None:
             if is_first():
                 commit_once(directory.record, _trajectory_record(trajectory))
             barrier(f"{trajectory.id} is ours")
-            task = _task(job, trajectory, directory, tokens, compiled, held_out)
-            yield from train(replace(task, interrupted=interrupted, where=where), lane)
+            task = _task(job, trajectory, directory, tokens, compiled, held_out, sets, where)
+            yield from train(replace(task, interrupted=interrupted), lane)
 
     def starts() -> Iterator[Start]:
         for trajectory in job.trajectories:
@@ -89,14 +92,14 @@ def run(job: Job, interrupted: Callable[[], bool] = lambda: False) -> None:
         return steps_per_second(together(), first, job.settings.steps_per_dispatch, count)
 
     count = places(job.settings.stack, _unfinished(job), job.settings.mesh.population, speed)
-    where = _where(job, compiled, count)
+    where = where_of(job, compiled, count)
     if count == 1:
         run_alone(compiled, starts())
     else:
         run_together(together(), count, starts())
 
 
-def _where(job: Job, compiled: Program, together: int) -> dict[str, str]:
+def where_of(job: Job, compiled: Program, together: int) -> dict[str, str]:
     """What the last digits of a result depend on."""
     mesh = job.settings.mesh.model_dump()
     return {
@@ -123,26 +126,38 @@ def _task(
     tokens: Tokens,
     compiled: Program,
     held_out: EvaluationBatches,
+    sets: NamedSets,
+    where: Mapping[str, str],
 ) -> Task:
     batches = TrainingBatches(
         tokens.train,
         sequences=trajectory.recipe.batches,
         sequence_length=trajectory.model.sequence_length,
         seed=trajectory.recipe.seed,
+        domains=domains_of(tokens.record, trajectory.recipe.mixture),
     )
 
     def commit(horizon: Horizon, state: TrainState) -> None:
-        score = evaluate(compiled, compiled.evaluated(state), held_out, trajectory.metrics)
+        """The horizon's own file comes last: where it is, all is."""
+        params = compiled.evaluated(state)
+        domains = domains_of(tokens.record, trajectory.recipe.mixture)
+        score = evaluate(compiled, params, held_out, trajectory.metrics, domains, tokens.validation_bytes)
+        sets.measure(compiled, params, trajectory, horizon, directory)
+        if is_kept(job.settings.keep_models, trajectory, horizon):
+            models = KeptModels(directory.models, params, about(trajectory), where)
+            models.keep(horizon, params)
+            models.close()
         tail = float(state.tail_loss) / (horizon.steps - trajectory.tail_start(horizon))
         row = observe(trajectory, horizon, tokens, score, tail)
         if is_first():
             commit_horizon(directory, trajectory, horizon, row, compiled)
         barrier(f"{horizon.name} is committed")
 
-    return Task(trajectory, directory, compiled, batches, job.settings, commit, where={})
+    return Task(trajectory, directory, compiled, batches, job.settings, commit, where)
 
 
-def _refuse_other_source(job: Job) -> None:
+def refuse_other_source(job: Job) -> None:
+    """StudyError where a part of the user's own has another source than when the job was planned."""
     for part in {part for trajectory in job.trajectories for part in trajectory.own}:
         different = changed(part)
         if different is not None:
@@ -167,56 +182,6 @@ def _trajectory_record(trajectory: Trajectory) -> bytes:
     """Identity and counts; horizons are not part of either, so that budgets can be added later."""
     record = trajectory.model_dump(mode="json", exclude={"horizons"})
     return pretty_json(record | {"id": trajectory.id, "provenance": provenance()})
-
-
-def observe(
-    trajectory: Trajectory, horizon: Horizon, tokens: Tokens, score: Evaluation, train_loss: float
-) -> Observation:
-    """What a horizon taught, under the study's conventions."""
-    return Observation(
-        trajectory=trajectory.id,
-        role=trajectory.role,
-        seed=trajectory.recipe.seed,
-        width=trajectory.model.width,
-        layers=trajectory.model.layers,
-        params=trajectory.params,
-        tokens=horizon.tokens,
-        flops=float(horizon.tokens) * trajectory.flops_per_token,
-        budget=horizon.budget,
-        loss=score.mean,
-        loss_se=score.standard_error,
-        bits_per_byte=bits_per_byte(score.mean, tokens.record.validation_tokens, tokens.summary.validation_bytes),
-        train_loss=train_loss,
-        params_convention=trajectory.accounting.params,
-        flops_convention=trajectory.accounting.flops,
-        params_non_embedding=trajectory.params_non_embedding,
-        flops_causal=float(horizon.tokens) * trajectory.flops_per_token_causal,
-        unique_tokens=tokens.record.train_tokens,
-        epochs=epochs(horizon.tokens, tokens.record.train_tokens),
-        steps=horizon.steps,
-        decay_steps=horizon.decay_steps,
-        learning_rate=trajectory.recipe.learning_rate,
-        batch_tokens=trajectory.recipe.batches.at(horizon.steps - 1) * trajectory.model.sequence_length,
-        horizon=horizon.name,
-        metrics=score.metrics,
-    )
-
-
-def commit_horizon(
-    directory: TrajectoryDirectory, trajectory: Trajectory, horizon: Horizon, row: Observation, compiled: Program
-) -> None:
-    """Write the horizon's file, once."""
-    record = {
-        "observation": row.model_dump(mode="json"),
-        "horizon": horizon.model_dump(mode="json"),
-        "identity": trajectory.identity,
-        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "device": jax.devices()[0].device_kind,
-        "cores": len(usable_cores()),
-        "precision": compiled.how.computing.precision,
-        "provenance": provenance(),
-    }
-    commit_once(directory.horizon(horizon), pretty_json(record))
 
 
 def evaluation_sequences(model: ModelConfig, mesh: MeshConfig) -> int:

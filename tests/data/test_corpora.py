@@ -208,10 +208,13 @@ def test_bad_input_names_the_field_the_value_and_the_fix(case: str, tmp_path: Pa
 @pytest.mark.skipif(os.name != "posix", reason="needs permissions")
 @pytest.mark.parametrize("name", ["a.txt", "a.jsonl"])
 def test_an_unreadable_file_is_named(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(path: Path) -> bytes:
-        raise PermissionError(13, "Permission denied", str(path))
+    def refuse(path: object, *rest: object) -> object:
+        if Path(str(path)) == tmp_path / name:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *rest)
 
     (tmp_path / name).write_text("{}", encoding="utf-8")
-    monkeypatch.setattr(Path, "read_bytes", refuse)  # a test run by root may read everything
+    real = open
+    monkeypatch.setattr("builtins.open", refuse)  # a test run by root may read everything
     with pytest.raises(StudyError, match=rf"{name} cannot be read: Permission denied"):
         read_corpus(DataConfig(corpus=str(tmp_path), text_field="text" if name == "a.jsonl" else None))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from scaling import data
 from scaling.config import StudyError
-from scaling.data import pipeline
+from scaling.data import windows as order
 from scaling.data.pipeline import TrainingBatches
 from scaling.records import BatchSizes, BatchStage
 
@@ -54,7 +54,7 @@ def test_every_epoch_holds_each_window_once(
 ) -> None:
     """Under both shuffles: the permutation, and Grain's for streams too long for one (largest = 0)."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "LARGEST_PERMUTATION", largest)
+        patch.setattr(order, "LARGEST_PERMUTATION", largest)
         windows = (tokens - 1) // sequence_length
         if sequences > windows:
             return
@@ -94,10 +94,10 @@ def test_order_of_asking_does_not_matter() -> None:
 
 @pytest.mark.parametrize("largest", [0, 2**22])
 def test_a_fresh_process_gives_the_same_batches(largest: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "LARGEST_PERMUTATION", largest)
+    monkeypatch.setattr(order, "LARGEST_PERMUTATION", largest)
     code = (
-        "import numpy as np\nfrom scaling.data import pipeline\n"
-        f"pipeline.LARGEST_PERMUTATION = {largest}\n"
+        "import numpy as np\nfrom scaling.data import pipeline, windows\n"
+        f"windows.LARGEST_PERMUTATION = {largest}\n"
         "stream = np.arange(1000, dtype=np.uint16)\n"
         "batches = pipeline.TrainingBatches(stream, sequences=4, sequence_length=9, seed=3)\n"
         "print(batches.dispatch(40, 3)[:, :, 0].tolist())"

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from scaling.config import DataConfig, StudyError
 from scaling.data.corpora import read_corpus
-from scaling.data.tokenized import Tokens, epochs, load, prepare, save
+from scaling.data.preparing import prepare
+from scaling.data.tokenized import Tokens, epochs, load, save
 from scaling.data.tokenizers import ByteTokenizer
 from scaling.records import RecordError
 

@@ -92,7 +92,7 @@ def test_bad_input_is_not_tried_again(bench, engine_of):
 def test_an_exit_status_without_the_records_is_not_done(bench, engine_of):
     (result,) = engine_of(retries=1).run([bench.job("liar", commit=False)], bench.directory)
     assert (result.status, result.attempts) == ("failed", 2)
-    assert "ended as done, but not all of its horizons are committed" in result.message
+    assert "ended as done, but not all of its results are committed" in result.message
 
 
 def test_a_diverged_trajectory_is_done(bench, engine_of):

@@ -17,7 +17,7 @@ def test_a_model_by_hand(study_of):
     assert (model.heads, model.kv_heads, model.head_width) == (4, 2, 8)
     assert model.ffn_width == 88  # 2.6 x 32 = 83.2, up to a multiple of 8
     assert (model.layers, model.vocabulary, model.sequence_length) == (1, 257, 64)
-    assert model_of(32, study_of(), vocabulary=1000).vocabulary == 1000
+    assert model_of(32, study_of(data={"tokenizer": "bpe", "bpe": {"vocabulary": 1000}})).vocabulary == 1000
 
 
 @pytest.mark.parametrize(("ratio", "width", "ffn_width"), [(2.5, 16, 40), (2.75, 32, 88), (4, 24, 96), (0.1, 8, 8)])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from scaling import laws
-from scaling.records import KnownEntropy, Observation
+from scaling.records import ChoiceScore, KnownEntropy, Observation, PositionLoss, TextScore
 from scaling.reporting import Answer, Contents, LossCurve, made_from, write_report
 from tests.laws import planted
 
@@ -100,6 +100,41 @@ def test_every_chart_lies_beside_it_as_svg_and_png(page: Path) -> None:
         root = ElementTree.parse(page.parent / f"{name}.svg").getroot()
         assert root.tag.endswith("svg")
         assert len(list(root.iter())) > 50
+
+
+def test_what_was_measured_on_named_sets_has_tables_and_charts(contents: Contents, tmp_path: Path) -> None:
+    places = tuple(
+        PositionLoss(first=first, last=last, loss=loss, loss_se=0.01)
+        for first, last, loss in ((1, 1, 3.0), (2, 2, 2.5), (3, 4, 2.25))
+    )
+    rows = [
+        row.model_copy(
+            update={
+                "by_position": places,
+                "sets": {
+                    "news": TextScore(
+                        loss=row.loss + 0.5, loss_se=0.02, bits_per_byte=1.25, bits_per_byte_se=0.03, by_position=places
+                    ),
+                    "quiz": ChoiceScore(
+                        bits_per_byte=0.875, bits_per_byte_se=0.04, likelihood=0.375, likelihood_se=0.05, accuracy=0.5,
+                        accuracy_se=0.0625, chance=0.25, cut=3, split=0,
+                    ),
+                },
+            }
+        )
+        for row in contents.observations
+    ]  # fmt: skip
+    page = write_report(replace(contents, observations=tuple(rows)), tmp_path, "sets")
+    text = page.read_text()
+    largest = max(contents.observations, key=lambda row: (row.params, row.tokens))
+    for words in (
+        "Measured on held-out sets", "<h3>news</h3>", f"{largest.loss + 0.5:.4f} ± 0.0200", "1.2500 ± 0.0300",
+        "<h3>quiz</h3>", "0.8750 ± 0.0400", "0.3750 ± 0.0500", "50.0% ± 6.2%",
+        "chance 25.0%; the prompts of 3 questions", "Loss by position: news",
+        "The study&#x27;s own held-out text", f"{largest.loss:.4f} ± 0.0100",
+    ):  # fmt: skip
+        assert words in text, words
+    assert {path.stem for path in tmp_path.glob("positions*.svg")} == {"positions", "positions_news"}
 
 
 def test_the_same_contents_give_the_same_figures(page: Path, contents: Contents, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +56,14 @@ def writer(text: Path, compilation_cache: Path, folder: Path) -> Callable[..., P
             },
             "laws": {"resamples": 100},
             "check": {"budget_multiple": 2.0, "seeds": 2},
-            "engine": {"processes": 2, "compilation_cache": str(compilation_cache)},
+            "engine": {
+                "processes": 2,
+                "compilation_cache": str(compilation_cache),
+                "token_cache": str(folder / "token_cache"),
+            },
         }
         for part, fields in changes.items():
-            study[part] = study[part] | fields if isinstance(fields, dict) else fields
+            study[part] = study.get(part, {}) | fields if isinstance(fields, dict) else fields
         path = folder / f"tiny-{content_hash(study)[:8]}.yaml"
         path.write_text(yaml.safe_dump(study))
         return path
@@ -102,20 +106,6 @@ def scaling(tmp_path: Path) -> Scaling:
 def terminal(capsys: pytest.CaptureFixture[str]) -> Terminal:
     """Run a verb of the law engine as a user would, in this process."""
     return Terminal(capsys)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own, 100 MB small."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", str(folder)]
-    try:
-        subprocess.run(mount, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"cannot mount a small file system here: {error}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
 
 
 def environment() -> dict[str, str]:

@@ -39,6 +39,15 @@ def folder(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number, body in enumerate(bodies):
         (folder / "texts" / f"{number}.txt").write_text(body)
     (folder / "news.jsonl").write_text("\n".join(json.dumps({"body": body}) for body in bodies))
+    questions = [
+        {
+            "prompt": " ".join(np.random.default_rng(seed).choice(WORDS, 4)),
+            "choices": [" model", " law"],
+            "answer": seed % 2,
+        }
+        for seed in range(40)
+    ]
+    (folder / "quiz.jsonl").write_text("\n".join(map(json.dumps, questions)))
     for name in ("mine", "quickstart"):
         shutil.copytree(finished, folder / "runs" / name)
     table = pl.DataFrame(planted.study(noise=0.01)).select("loss", "params", "flops")

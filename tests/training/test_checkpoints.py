@@ -77,7 +77,7 @@ def test_what_the_machine_lacks_at_the_moment_damages_nothing(
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr("scaling.training.checkpoints._sums", fails)
+        patch.setattr("scaling.training.stored._sums", fails)
         with pytest.raises(type(error)):
             Checkpoints(tmp_path, state_at(0), ABOUT).restore("trunk", at_most=9)
     assert Checkpoints(tmp_path, state_at(0), ABOUT).restore("trunk", at_most=9) is not None

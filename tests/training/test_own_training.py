@@ -14,6 +14,7 @@ from scaling.config.own import own as looked_up
 from scaling.data import Tokens
 from scaling.models import multipliers, next_token_losses
 from scaling.records import Job, Observation, Recipe, RunDirectory, Trajectory
+from scaling.training import evaluating
 from scaling.training import job as jobs
 from scaling.training.computation import AS_IT_COMES, computation
 from scaling.training.optimizers import Settings
@@ -111,6 +112,8 @@ def test_a_source_that_changed_since_it_was_planned_is_refused(
     with pytest.raises(StudyError, match=r"planned with 'training_own:same_block' as it was: source \w+ here and 0000"):
         jobs.run(job_of(planned))
     assert not RunDirectory(job_of(planned).settings.run_dir).trajectories.exists()
+    with pytest.raises(StudyError, match=r"planned with 'training_own:same_block' as it was"):
+        evaluating.run(job_of(planned).model_copy(update={"task": "evaluate"}))
 
 
 def test_a_metric_that_is_no_number_is_refused_by_name(

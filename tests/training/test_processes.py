@@ -1,6 +1,7 @@
 """Real processes that train one model together: equal losses, one writer, and a peer that dies is no mystery."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,8 +15,10 @@ import pytest
 from scaling.config import MeshConfig
 from scaling.data import Tokens, TrainingBatches
 from scaling.engines import EXIT_RESUME
-from scaling.records import Job, RunDirectory, TrajectoryDirectory
+from scaling.records import Job, JobSettings, RunDirectory, TrajectoryDirectory
+from scaling.training import evaluating
 from tests.conftest import MODEL, trajectory_of
+from tests.training.named_sets import measured_on, named_sets, scores_of
 
 DEADLINE = 240.0
 
@@ -68,6 +71,8 @@ def test_losses_are_those_of_one_process(
     trajectory = trajectory_of(tokens, 30, 40)
     alone = job_of(trajectory, run_dir=str(tmp_path / "alone"))
     together = job_of(trajectory, run_dir=str(tmp_path / "together"), mesh=mesh, checkpoint_steps=8)
+    keys = named_sets(tmp_path, Path(alone.settings.run_dir), Path(together.settings.run_dir), tokens=tokens)
+    alone, together = (measured_on(job, *keys) for job in (alone, together))
     finish(start(alone, 1, tmp_path / "one"))
     finish(start(together, processes, tmp_path / "many"))
     expected, found = records(alone).observations(), records(together).observations()
@@ -75,6 +80,16 @@ def test_losses_are_those_of_one_process(
     assert [row.tokens for row in found] == [row.tokens for row in expected]
     lines = records(together).metrics.read_text().splitlines()
     assert len(lines) == len(records(alone).metrics.read_text().splitlines()), "one process writes them"
+    expected_scores, scores = scores_of(alone, *keys), scores_of(together, *keys)
+    assert scores == pytest.approx(expected_scores, abs=1e-4)
+    # The models that several processes wrote together, each its own part, are read by one.
+    shutil.rmtree(records(together).root / "evaluations")
+    evaluating.run(together.model_copy(update={"task": "evaluate", "settings": one_device(together)}))
+    assert scores_of(together, *keys) == pytest.approx(scores, abs=1e-5)
+
+
+def one_device(job: Job) -> JobSettings:
+    return job.settings.model_copy(update={"mesh": MeshConfig()})
 
 
 @pytest.mark.parametrize("processes", [1, 2, 4])

@@ -18,6 +18,8 @@ from scaling.laws.table import Table
 from scaling.laws.values import Diagnostic, Interval
 
 EXPONENTS = np.geomspace(0.05, 1.5, 16)
+WITHIN = (1e-4, 10.0)
+"""Where exponents may end: runs that show no law would let them run away, until a power is no number."""
 WORTH = 0.01
 """Error of the exponent of N* that is worth a word."""
 FITS = 1.5
@@ -93,7 +95,11 @@ def _surface(rows: Table, order: np.ndarray[Any, Any]) -> Callable[[Floats, Floa
     grid = [np.log([alpha, beta]) for alpha in EXPONENTS for beta in EXPONENTS]
     start = min(grid, key=lambda logs: solved(logs)[1])
     logs = minimize(
-        lambda logs: solved(logs)[1], start, method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-12}
+        lambda logs: solved(logs)[1],
+        start,
+        method="Nelder-Mead",
+        bounds=np.log([WITHIN, WITHIN]),
+        options={"xatol": 1e-6, "fatol": 1e-12},
     ).x
     (e, a, b), _ = solved(logs)
     alpha, beta = np.exp(logs)

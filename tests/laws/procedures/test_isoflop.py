@@ -62,3 +62,15 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say(given: bool) -> Non
         size = fit.optimum(flops=1e21).params
         held.append((EXPONENT in fit.intervals["N_exponent"], float(best(np.array(1e21))) in size))
     assert np.all(np.abs(np.mean(held, axis=0) - 0.95) < 0.045), np.mean(held, axis=0)
+
+
+def test_runs_whose_surface_has_no_best_exponent_are_fitted_all_the_same() -> None:
+    """Losses that rise with N at each budget, nearly level: the steeper a surface in N, the better it goes through."""
+    table = {
+        "params": np.tile([5320.0, 11904.0, 19768.0], 2),
+        "tokens": np.array([10368.0, 4352.0, 2496.0, 20736.0, 8640.0, 4928.0]),
+        "flops": np.array([200060928.0, 201375744.0, 201996288.0, 400121856.0, 399790080.0, 398813184.0]),
+        "budget": np.repeat([2e8, 4e8], 3),
+        "loss": np.array([2.2572569870, 2.2714606411, 2.3171456797, 2.2372078931, 2.2518885231, 2.2707600095]),
+    }
+    assert len(laws.fit(table, "isoflop", resamples=20).details["budgets"]) == 2

@@ -1,0 +1,72 @@
+"""What was learnt at a horizon: one row of a table."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import Field
+
+from scaling.config import Part, unused
+from scaling.records.schema import Role
+from scaling.records.scores import PositionLoss, Score
+
+
+class DomainObservation(Part):
+    """What a horizon has seen of one domain of a mixture, and what it loses on that domain's held-out documents."""
+
+    share: float
+    """Of the training sequences."""
+    tokens: float
+    """share x D."""
+    unique_tokens: int
+    epochs: float
+    """tokens / unique_tokens."""
+    loss: float
+    """Mean over its held-out tokens, in nats a token."""
+    loss_se: float
+    """Its standard error over its held-out documents."""
+    bits_per_byte: float | None
+    """None where the text of the tokens is not known."""
+
+
+class Observation(Part):
+    """One row of what was learnt: a horizon's N, D, C and loss, under one convention, and where it came from."""
+
+    trajectory: str
+    role: Role
+    seed: int
+    width: int
+    layers: int
+    params: int
+    tokens: int
+    flops: float
+    budget: float
+    loss: float
+    """Mean validation cross-entropy in nats a token."""
+    loss_se: float
+    """Its standard error over held-out documents."""
+    bits_per_byte: float | None
+    """None where the text of the tokens is not known."""
+    train_loss: float
+    """Mean training loss of the decay's last tenth."""
+    params_convention: str
+    flops_convention: str
+    params_non_embedding: int
+    flops_causal: float
+    unique_tokens: int
+    epochs: float
+    """tokens / unique training tokens."""
+    steps: int
+    decay_steps: int
+    learning_rate: float
+    batch_tokens: int
+    horizon: str
+    metrics: Annotated[dict[str, float], Field(exclude_if=unused, default_factory=dict)]
+    """The user's own: attribute -> value."""
+    bits_per_byte_se: Annotated[float | None, Field(exclude_if=unused)] = None
+    """Its standard error over held-out documents; None in records of before it was measured."""
+    by_position: Annotated[tuple[PositionLoss, ...], Field(exclude_if=unused)] = ()
+    """The loss by place in the window; empty in records of before it was measured."""
+    sets: Annotated[Mapping[str, Score], Field(exclude_if=unused)] = {}
+    """Named held-out sets: what was measured on each. Committed beside the horizon's own file, not in it."""
+    domains: Annotated[dict[str, DomainObservation], Field(exclude_if=unused, default_factory=dict)]
+    """Of a mixture, by name."""

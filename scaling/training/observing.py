@@ -1,0 +1,97 @@
+"""What a horizon taught, as the record that is committed for it."""
+
+import time
+
+import jax
+
+from scaling.data import Domain, DomainSummary, Scored, Tokens, domains_of, epochs
+from scaling.planning import usable_cores
+from scaling.records import (
+    DomainObservation,
+    DomainRecord,
+    Horizon,
+    Observation,
+    Trajectory,
+    TrajectoryDirectory,
+    commit_once,
+    pretty_json,
+    provenance,
+)
+from scaling.training.evaluation import Evaluation, bits_per_byte
+from scaling.training.step import Program
+
+
+def observe(
+    trajectory: Trajectory, horizon: Horizon, tokens: Tokens, score: Evaluation, train_loss: float
+) -> Observation:
+    """What a horizon taught, under the study's conventions."""
+    return Observation(
+        trajectory=trajectory.id,
+        role=trajectory.role,
+        seed=trajectory.recipe.seed,
+        width=trajectory.model.width,
+        layers=trajectory.model.layers,
+        params=trajectory.params,
+        tokens=horizon.tokens,
+        flops=float(horizon.tokens) * trajectory.flops_per_token,
+        budget=horizon.budget,
+        loss=score.mean,
+        loss_se=score.standard_error,
+        bits_per_byte=bits_per_byte(score.mean, tokens.record.validation_tokens, tokens.summary.validation_bytes),
+        train_loss=train_loss,
+        params_convention=trajectory.accounting.params,
+        flops_convention=trajectory.accounting.flops,
+        params_non_embedding=trajectory.params_non_embedding,
+        flops_causal=float(horizon.tokens) * trajectory.flops_per_token_causal,
+        unique_tokens=trajectory.unique_tokens,
+        epochs=epochs(horizon.tokens, trajectory.unique_tokens),
+        steps=horizon.steps,
+        decay_steps=horizon.decay_steps,
+        learning_rate=trajectory.recipe.learning_rate,
+        batch_tokens=trajectory.recipe.batches.at(horizon.steps - 1) * trajectory.model.sequence_length,
+        horizon=horizon.name,
+        metrics=score.metrics,
+        by_position=score.by_position,
+        bits_per_byte_se=score.bits_per_byte_se,
+        domains={
+            one.name: _of_domain(one, record, summary, horizon.tokens, score.domains[one.name])
+            for one, record, summary in zip(
+                domains_of(tokens.record, trajectory.recipe.mixture),
+                tokens.record.domains,
+                tokens.summary.domains,
+                strict=True,
+            )
+        },
+    )
+
+
+def _of_domain(
+    domain: Domain, record: DomainRecord, summary: DomainSummary, tokens: int, score: Scored
+) -> DomainObservation:
+    seen = domain.share * tokens
+    return DomainObservation(
+        share=domain.share,
+        tokens=seen,
+        unique_tokens=record.train_tokens,
+        epochs=epochs(seen, record.train_tokens),
+        loss=score.mean,
+        loss_se=score.standard_error,
+        bits_per_byte=bits_per_byte(score.mean, record.validation_tokens, summary.validation_bytes),
+    )
+
+
+def commit_horizon(
+    directory: TrajectoryDirectory, trajectory: Trajectory, horizon: Horizon, row: Observation, compiled: Program
+) -> None:
+    """Write the horizon's file, once."""
+    record = {
+        "observation": row.model_dump(mode="json"),
+        "horizon": horizon.model_dump(mode="json"),
+        "identity": trajectory.identity,
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "device": jax.devices()[0].device_kind,
+        "cores": len(usable_cores()),
+        "precision": compiled.how.computing.precision,
+        "provenance": provenance(),
+    }
+    commit_once(directory.horizon(horizon), pretty_json(record))

@@ -106,10 +106,13 @@ class FeedForward(nnx.Module):
         self.activation = activations[config.feed_forward]
 
     def __call__(self, x_BTW: jax.Array) -> jax.Array:
-        if self.gate is None:
-            return linear(self.activation(_hidden(linear(x_BTW, self.up[...]))), self.down[...])
-        up_BTF, gate_BTF = linears(x_BTW, [self.up[...], self.gate[...]])
-        return linear(self.activation(_hidden(gate_BTF)) * _hidden(up_BTF), self.down[...])
+        matrices = [self.up[...]] if self.gate is None else [self.up[...], self.gate[...]]
+        # What lies between the products is cheaper to compute again than to keep.
+        hidden_BTF = jax.checkpoint(self._activated)(*map(_hidden, linears(x_BTW, matrices)))
+        return linear(hidden_BTF, self.down[...])
+
+    def _activated(self, up_BTF: jax.Array, gate_BTF: jax.Array | None = None) -> jax.Array:
+        return self.activation(up_BTF) if gate_BTF is None else self.activation(gate_BTF) * up_BTF
 
 
 def _hidden(x_BTF: jax.Array) -> jax.Array:

@@ -8,6 +8,8 @@ import pytest
 
 QUICKSTART = str(Path(__file__).parents[1] / "configs" / "quickstart.yaml")
 ROOT = Path(__file__).parents[1]
+BPE = ("--data.corpus", str(ROOT / "docs"), "--data.tokenizer", "bpe", "--data.bpe.vocabulary", "300",
+       "--data.validation_tokens", "20000", "--engine.token_cache", "null")  # fmt: skip
 HEAVY = ("jax", "flax", "optax", "orbax", "grain")
 
 

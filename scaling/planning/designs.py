@@ -24,7 +24,7 @@ from scaling.planning.feasibility import (
     text_problems,
     trajectory_problems,
 )
-from scaling.planning.plans import Plan
+from scaling.planning.plans import Plan, repeated
 from scaling.records import DataRecord, Horizon, Recipe, Role, Trajectory, shares
 
 SEEDS_PER_STUDY = 1000
@@ -72,7 +72,9 @@ def plan(study: Study, data: DataRecord, count: Count = counts) -> Plan:
             *text_problems([*trajectories, *expected_check]),
         ]
     )
-    return Plan(study, data, tuple(trajectories), expected_check, tuple(_notes(study, windows, count)))
+    return Plan(
+        study, data, tuple(trajectories), expected_check, (*_notes(study, windows, count), *repeated(trajectories))
+    )
 
 
 def check_trajectories(

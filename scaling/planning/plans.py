@@ -1,6 +1,6 @@
 """A plan: the trajectories of a study and what they take. Plain data; nothing is written, nothing is trained."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -142,6 +142,21 @@ class Plan:
             expected_seconds=exact_flops(trajectory) / self.study.engine.expected_flops_per_second,
             checkpoint_bytes=checkpoint_bytes(trajectory, self.study.checkpoints.keep_forks),
         )
+
+
+def repeated(trajectories: Sequence[Trajectory]) -> Iterator[str]:
+    """A note for each domain of a mixture that some trajectory sees more than once."""
+    for domain in trajectories[0].data.domains if trajectories else ():
+        most = max(
+            max(horizon.tokens for horizon in one.horizons) * one.recipe.mixture.get(domain.name, 0.0)
+            for one in trajectories
+        )
+        epochs = most / domain.train_tokens
+        if epochs > 1:
+            yield (
+                f"data.mixture.{domain.name} has {domain.train_tokens:,} training tokens, seen up to {epochs:.1f} "
+                "times: repeated tokens are worth less than the laws assume"
+            )
 
 
 def exact_flops(trajectory: Trajectory) -> float:

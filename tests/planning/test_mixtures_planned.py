@@ -102,3 +102,13 @@ def test_a_domain_with_too_little_text_for_its_share_is_refused_before_anything_
     plan(study_of(data={"mixture": {"code": {"weight": 0}, "web": {}}}), starved)
     with pytest.raises(StudyError, match=r"^data.corpus has 200 training tokens, 3 sequences .* batch of 4"):
         plan(study_of(), mixed.model_copy(update={"domains": (), "train_tokens": 200}))
+
+
+def test_a_domain_that_is_repeated_is_noted(study_of, mixed: DataRecord) -> None:
+    study = study_of(data=MIXTURE)
+    assert plan(study, mixed).notes == ()
+    little = (mixed.domains[0].model_copy(update={"train_tokens": 20_000}), mixed.domains[1])
+    planned = plan(study, mixed.model_copy(update={"domains": little}))
+    most = max(horizon.tokens for one in planned.trajectories for horizon in one.horizons)
+    (note,) = planned.notes
+    assert f"data.mixture.code has 20,000 training tokens, seen up to {most * 0.25 / 20_000:.1f} times" in note

@@ -2,8 +2,8 @@
 
     XLA_FLAGS=--xla_force_host_platform_device_count=8 python -m tests.training.eight_devices
 
-For each mesh: the largest relative difference of a loss, the collectives of its compiled program, the elements of the largest
-all-gather, and the elements of the largest piece of a parameter on one device after initialisation.
+For each mesh: the largest relative difference of a loss, the collectives of its compiled program, the elements of the
+largest all-gather, and the elements of the largest piece of a parameter on one device after initialisation.
 """
 
 import json

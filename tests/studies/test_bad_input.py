@@ -86,8 +86,10 @@ def test_an_output_folder_that_cannot_be_written(tiny: Tiny, tmp_path: Path) -> 
 def test_a_disk_without_room(tiny: Tiny, tmp_path: Path) -> None:
     free = os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize
     with pytest.raises(StudyError, match=r"the plan needs \d+ MB .* and \d+ MB are free"):
-        preflight.check_space(tmp_path / "run", free)
-    preflight.check_space(tmp_path / "run", 0)
+        preflight.check_space(tmp_path / "run", free, 0)
+    with pytest.raises(StudyError, match=r"for annealed models.*checkpoints.keep_models: last or none"):
+        preflight.check_space(tmp_path / "run", 0, free)
+    preflight.check_space(tmp_path / "run", 0, 0)
 
 
 def test_the_sweep_may_change_and_what_changes_results_may_not(tiny: Tiny) -> None:

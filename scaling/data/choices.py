@@ -101,7 +101,8 @@ class ChoiceBatches:
     def choice_nats(self, nats: NDArray[np.floating]) -> NDArray[np.float64]:
         """[C] -ln p(choice | prompt), from losses [M, B, L]."""
         of_rows = np.where(self.mask > 0, nats, 0).astype(np.float64).sum(axis=-1).reshape(-1)[: len(self._owners)]
-        return np.bincount(self._owners, weights=of_rows, minlength=len(self._choices.answers))
+        found = np.bincount(self._owners, weights=of_rows, minlength=len(self._choices.answers))
+        return found.astype(np.float64)
 
     def score(self, nats: NDArray[np.floating]) -> ChoiceScore:
         """Bits per byte, likelihood and accuracy, from losses [M, B, L].

@@ -129,7 +129,8 @@ class EvaluationBatches:
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         owners = self.documents[..., first : first + nats.shape[-1]][real]
         sums = np.bincount(owners, weights=nats[real].astype(np.float64), minlength=self.document_count)
-        return sums, np.bincount(owners, minlength=self.document_count)
+        counts = np.bincount(owners, minlength=self.document_count)
+        return sums.astype(np.float64), counts.astype(np.int64)
 
 
 def ratio(sums: NDArray[np.float64], sizes: NDArray[np.int64]) -> Scored:

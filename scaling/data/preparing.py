@@ -156,7 +156,7 @@ def _renamed(message: str, name: str) -> str:
 
 
 def _domain(name: str, config: DataConfig, scanned: Scan, fate: NDArray[np.int8]) -> _Domain:
-    return _Domain(name, config, scanned, fate, int(np.sum(scanned.sizes > 0) - np.sum(distinct(scanned, config))))
+    return _Domain(name, config, scanned, fate, int(np.sum(scanned.sizes > 0)) - int(np.sum(distinct(scanned, config))))
 
 
 def _tokenizer(config: DataConfig, domains: Sequence[_Domain], pool: Pool) -> Tokenizer:

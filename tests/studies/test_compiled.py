@@ -117,16 +117,18 @@ def test_a_program_is_known_by_what_changes_it(planned: Callable[..., Any], tmp_
 
 
 def test_run_refuses_what_cannot_fit_before_anything_is_spent(tiny: Tiny, scaling: Scaling, tmp_path: Path) -> None:
-    """Batches of a million tokens: their activations alone are more than this machine has free."""
+    """Batches of eight million tokens: their activations alone are more than this machine has free."""
     study = tiny(
-        training={"batch_tokens": 2**24, "warmup_tokens": 0, "steps_per_dispatch": 1},
+        data={"corpus": "stdlib"},
+        family={"layers": 3},
+        training={"batch_tokens": 2**23, "warmup_tokens": 0, "steps_per_dispatch": 1, "minimum_steps": 10},
         sweep={"budgets": [4e13, 8e13], "widths": [8, 16], "sizes_per_budget": 2, "replicate_widths": []},
         check={"enabled": False},
         engine={"processes": 2, "compilation_cache": None},
     )
     answer = scaling("run", study, "--out", tmp_path / "run")
     assert answer.returncode == 2, answer.stdout + answer.stderr
-    for words in ("width 8 (1 layers", "width 16 (1 layers", "training.batch_tokens", "nothing was trained"):
+    for words in ("width 8 (3 layers", "width 16 (3 layers", "training.batch_tokens", "nothing was trained"):
         assert words in answer.stderr
     assert not (tmp_path / "run" / "trajectories").exists()
     again = scaling("preflight", study, "--out", tmp_path / "run", "--json")

@@ -145,7 +145,8 @@ def _problem(processes: int, cell: Cell) -> str:
     return (
         f"{where} needs {gigabytes(report.memory_bytes)} on each {report.device} ({told}), and "
         f"{gigabytes(cell.limit_bytes)} are there{of}; use {fewer}engine.compute.microbatch_tokens "
-        f"or remat, a smaller training.batch_tokens or family.sequence_length, engine.mesh.fsdp over more devices, or {drop}"
+        "or remat, a smaller training.batch_tokens or family.sequence_length, engine.mesh.fsdp over more devices, or "
+        f"{drop}"
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from scaling.config import ModelConfig, Optimizer
 from scaling.models import Forward, Transformer
+from scaling.training.computation import AS_IT_COMES, computation
 from scaling.training.state import Params, architecture, initial_state
 from scaling.training.step import Hyper, train_steps
 
@@ -90,4 +91,5 @@ def _compiled(config: ModelConfig, kind: Optimizer) -> tuple[Any, Any, Any, dict
         return activations(built, tokens_BT, forward)
 
     roles: dict[str, str] = {name: one.role for name, one in model.declared.items()}
-    return jax.jit(before), jax.jit(lambda *given: train_steps(model, kind, *given)), jax.jit(seen), roles
+    how = computation(AS_IT_COMES, None)
+    return jax.jit(before), jax.jit(lambda *given: train_steps(model, kind, how, *given)), jax.jit(seen), roles

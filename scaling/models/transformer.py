@@ -130,8 +130,9 @@ def next_token_loss(model: Model, tokens_BT: jax.Array, forward: Forward | None 
 
 
 def _called(structure: Any, layer: Any, x_BTW: jax.Array, forward: Forward) -> jax.Array:
+    """One block. The stream keeps its type, whatever a block of the user's own makes of it."""
     found: jax.Array = nnx.merge(structure, layer)(x_BTW, forward)
-    return found
+    return found.astype(x_BTW.dtype)
 
 
 def _blocks(config: ModelConfig, key: jax.Array) -> Any:

@@ -19,8 +19,17 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+
 from scaling.accounting import count_params, flops_per_token
-from scaling.config import ModelConfig
+from scaling.config import ComputeConfig, ModelConfig
+from scaling.models import multipliers
+from scaling.training import population as stacks
+from scaling.training.optimizers import Settings
+from scaling.training.schedules import NEVER, Schedule
+from scaling.training.step import Hyper, program
 
 PLAIN: dict[str, Any] = {"feed_forward": "gelu", "positions": "learned", "qk_norm": False, "tied_head": True}
 
@@ -130,11 +139,6 @@ def speed(step: Callable[[], None], tokens: int) -> dict[str, Any]:
 
 
 def this(size: str) -> dict[str, Any]:
-    import jax
-    import numpy as np
-
-    from scaling.training.step import program
-
     model, sequences = SIZES[size]
     steps = 4
     compiled = program(model)
@@ -151,7 +155,7 @@ def this(size: str) -> dict[str, Any]:
 
 
 def compiled_torch(size: str) -> dict[str, Any]:
-    import torch
+    import torch  # the extra bench, and seconds that the other processes need not spend
     from gpt import GPT
 
     model, sequences = SIZES[size]
@@ -178,12 +182,6 @@ def compiled_torch(size: str) -> dict[str, Any]:
 
 def population(size: str) -> dict[str, Any]:
     """Steps a second of P trajectories together, over those of one alone, at each P."""
-    import jax
-    import numpy as np
-
-    from scaling.training import population as stacks
-    from scaling.training.step import program
-
     model, sequences, most = SMALL[size]
     steps = 16
     shape = (steps, sequences, model.sequence_length + 1)
@@ -219,12 +217,6 @@ def population(size: str) -> dict[str, Any]:
 
 def agreement() -> dict[str, Any]:
     """Largest difference in loss from float32 with attention by blocks, over twenty steps at 10M parameters."""
-    import jax
-    import numpy as np
-
-    from scaling.config import ComputeConfig
-    from scaling.training.step import program
-
     model, steps = SIZES["10M"][0], 20
     text = np.random.default_rng(0).zipf(1.3, (steps, 8, model.sequence_length + 1)) % model.vocabulary
     ways = {
@@ -246,9 +238,6 @@ def agreement() -> dict[str, Any]:
 
 
 def peak() -> dict[str, Any]:
-    import jax
-    import jax.numpy as jnp
-
     square = jax.random.normal(jax.random.key(0), (8192, 8192), jnp.bfloat16)
     times = 16
     chain = jax.jit(lambda a: jax.lax.fori_loop(0, times, lambda _, x: x @ a * 0.01, a))
@@ -260,12 +249,7 @@ def peak() -> dict[str, Any]:
     return {"TFLOP/s": round(found["tokens_per_second"] / 1e12), "device": jax.devices()[0].device_kind}
 
 
-def hyper(model: ModelConfig) -> Any:
-    from scaling.models import multipliers
-    from scaling.training.optimizers import Settings
-    from scaling.training.schedules import NEVER, Schedule
-    from scaling.training.step import Hyper
-
+def hyper(model: ModelConfig) -> Hyper:
     settings = Settings(0.9, 0.95, 1e-8, 0.95, 0.1, 0.0, 1.0)
     return Hyper(Schedule(1e-3, 50.0, NEVER, 1.0, 1.0), settings, multipliers(model), NEVER)
 

@@ -12,7 +12,7 @@ import pytest
 
 from scaling.config import ModelConfig
 from scaling.models import Transformer, cross_entropy, next_token_losses
-from scaling.models.layers import rotate
+from scaling.models.layers import linear, linears, rotate
 from scaling.training.state import architecture
 
 SMALL = {
@@ -144,3 +144,21 @@ def test_cross_entropy_is_optaxs() -> None:
     targets = jax.random.randint(jax.random.key(1), (2, 5), 0, 29)
     expected = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
     np.testing.assert_allclose(cross_entropy(logits, targets), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("ins", "outs"), [(5, 3), (3, 5)])
+def test_products_have_the_gradients_of_plain_ones(ins: int, outs: int) -> None:
+    x, one, other = (
+        jax.random.normal(jax.random.key(number), shape)
+        for number, shape in enumerate([(2, 4, ins), (ins, outs), (ins, 2)])
+    )
+
+    def here(x: jax.Array, one: jax.Array, other: jax.Array) -> jax.Array:
+        first, second = linears(x, [one, other])
+        return jnp.sum(jnp.sin(first)) + jnp.sum(jnp.cos(second)) + jnp.sum(jnp.sin(linear(x, one)))
+
+    def plain(x: jax.Array, one: jax.Array, other: jax.Array) -> jax.Array:
+        return 2 * jnp.sum(jnp.sin(x @ one)) + jnp.sum(jnp.cos(x @ other))
+
+    for found, wanted in zip(*(jax.grad(way, argnums=(0, 1, 2))(x, one, other) for way in (here, plain)), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)

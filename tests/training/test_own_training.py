@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from scaling.config import Own, StudyError
+from scaling.config import ComputeConfig, Own, StudyError
 from scaling.config.own import own as looked_up
 from scaling.data import Tokens
 from scaling.models import multipliers, next_token_losses
@@ -20,7 +20,7 @@ from scaling.training.computation import AS_IT_COMES, computation
 from scaling.training.optimizers import Settings
 from scaling.training.schedules import OwnSchedule, learning_rate, schedule
 from scaling.training.state import architecture, initial_state
-from scaling.training.step import Hyper, train_step
+from scaling.training.step import Hyper, program, train_step
 from tests import own
 from tests.conftest import MODEL, RECIPE, trajectory_of
 
@@ -32,6 +32,15 @@ def part(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], O
     """A part of tests.own by its attribute."""
     with own.module(tmp_path_factory.mktemp("own"), "training_own") as name:
         yield lambda attribute: looked_up(f"{name}:{attribute}")
+
+
+def test_a_block_of_ones_own_that_knows_no_types_is_scanned_in_bfloat16(part: Callable[[str], Own]) -> None:
+    """It adds float32 positions to the stream, which has to come out of the loop as it went in."""
+    model = MODEL.model_copy(update={"block": part("Bottleneck"), "layers": 2, "layer_loop": "scan"})
+    compiled = program(model, compute=ComputeConfig(precision="bfloat16"))
+    tokens = jax.ShapeDtypeStruct((2, MODEL.sequence_length + 1), jnp.int32)
+    params = jax.eval_shape(compiled.initialise, 0).params
+    assert "bf16" in compiled.losses.lower(params, tokens).as_text()  # type: ignore[attr-defined]
 
 
 def ten_steps(formula: Own) -> Recipe:

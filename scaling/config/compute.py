@@ -14,7 +14,7 @@ Attention = Literal["auto", "blocks"]
 class ComputeConfig(Part):
     """How a model's numbers are computed. Never part of a trajectory's identity."""
 
-    precision: Literal["auto"] | Precision = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of matrix products and activations; parameters, moments, norms, softmax and loss are float32 always. auto is
     bfloat16 on accelerators and float32 on CPUs. Kept in every record."""
     attention: Attention = "auto"

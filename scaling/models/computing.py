@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.experimental.layout import Layout, with_layout_constraint
 
 from scaling.config.compute import Attention, Precision, Remat
 
@@ -46,6 +47,17 @@ def computed_by(computing: Computing) -> Iterator[None]:
 def computing() -> Computing:
     """How what is traced now is computed."""
     return _COMPUTING.get()
+
+
+def row_major(x: jax.Array) -> jax.Array:
+    """`x`, which a GPU then keeps in the order of its dimensions, as it does its gradient.
+
+    XLA would rather sum the gradient of positions over neighbouring numbers, and for that keep the whole residual
+    stream with sequences last: matrix products and norms then transpose it twice a layer, a tenth of a step.
+    """
+    if computing().platform != "gpu":
+        return x
+    return with_layout_constraint(x, Layout(major_to_minor=tuple(range(x.ndim))))
 
 
 def rematerialised(block: Callable[..., jax.Array], scanned: bool = False) -> Callable[..., jax.Array]:

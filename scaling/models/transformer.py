@@ -12,7 +12,7 @@ from flax import nnx
 
 from scaling.config import ModelConfig, loaded
 from scaling.models.attention import Attention
-from scaling.models.computing import computing, rematerialised
+from scaling.models.computing import computing, rematerialised, row_major
 from scaling.models.layers import FeedForward, RMSNorm
 from scaling.models.loss import Head, cross_entropy, losses_in_chunks, summed_in_chunks
 from scaling.models.parameterization import Declaration, Forward, declare, multipliers
@@ -89,7 +89,7 @@ class Transformer(nnx.Module):
         x_BTW = mark(self._table()[tokens_BT], "batch", None, None)
         if self.position is not None:
             x_BTW = x_BTW + self.position[...][: tokens_BT.shape[1]]
-        x_BTW = x_BTW.astype(dtype)
+        x_BTW = row_major(x_BTW.astype(dtype))
         if isinstance(self.blocks, nnx.List):
             for block in self.blocks:
                 structure, layer = nnx.split(block)
@@ -102,8 +102,7 @@ class Transformer(nnx.Module):
 
     def scorer(self, forward: Forward) -> Head:
         """What scores the features."""
-        head_WV = self._table().T if self.head is None else self.head[...]
-        return Head(head_WV.astype(computing().dtype), forward.output)
+        return Head(self._table() if self.head is None else self.head[...].T, forward.output)
 
     def _table(self) -> jax.Array:
         """Gathered before it is looked up: a lookup in a table whose rows are split would have to be moved whole."""
@@ -138,14 +137,16 @@ def _called(structure: Any, layer: Any, x_BTW: jax.Array, forward: Forward) -> j
 def _blocks(config: ModelConfig, key: jax.Array) -> Any:
     """The blocks of all layers: a list, or one whose parameters have a leading layer dimension, for `lax.scan`.
 
-    Drawn at once, so that compiling it takes no longer for more layers.
+    Compiling it takes no longer for more layers: one draws them all. On a CPU a loop over layers would compile for
+    longer than its like under vmap, on a GPU 2 s in place of 10 s for 12 layers and minutes where it tunes each fusion.
     """
 
     def drawn(layer: jax.Array) -> Any:
         return nnx.state(new_block(config, nnx.Rngs(params=jax.random.fold_in(key, layer))))
 
     structure, _ = nnx.split(nnx.eval_shape(lambda: new_block(config, nnx.Rngs(params=0))))
-    states = jax.vmap(drawn)(jnp.arange(config.layers))
+    numbers = jnp.arange(config.layers)
+    states = jax.vmap(drawn)(numbers) if computing().platform == "cpu" else jax.lax.map(drawn, numbers)
     if config.scanned:
         return nnx.merge(structure, states)
     leaves, tree = jax.tree.flatten(states)

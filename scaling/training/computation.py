@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 import jax
@@ -27,6 +28,7 @@ class Computation:
     def applied(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """`function`, whose models are computed so wherever it is traced."""
 
+        @wraps(function)
         def traced(*given: Any) -> Any:
             with computed_by(self.computing):
                 return function(*given)

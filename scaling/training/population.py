@@ -54,7 +54,7 @@ def population(
 
         return jax.vmap(member, spmd_axis_name=across)(state, tokens, *rest)
 
-    train = how.applied(train)
+    initialise, train = how.applied(initialise), how.applied(train)
 
     def take(state: TrainState, index: jax.Array) -> TrainState:
         return jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, index, keepdims=False), state)

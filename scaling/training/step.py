@@ -88,7 +88,7 @@ def program(
         return state.params
 
     averaged = kind == "schedule_free"
-    train, losses = how.applied(train), how.applied(losses)
+    initialise, train, losses = how.applied(initialise), how.applied(train), how.applied(losses)
     if mesh is None:
         return Program(
             model=model,

@@ -10,12 +10,12 @@ from scaling.models.computing import Computing, computed_by
 from scaling.models.loss import Head, chunks_of, losses_in_chunks, summed_in_chunks
 
 X = jax.random.normal(jax.random.key(0), (3, 12, 8))
-MATRIX = jax.random.normal(jax.random.key(1), (8, 50))
+MATRIX = jax.random.normal(jax.random.key(1), (50, 8))
 TARGETS = jax.random.randint(jax.random.key(2), (3, 12), 0, 50)
 
 
 def expected(x: jax.Array, matrix: jax.Array) -> jax.Array:
-    logs = jax.nn.log_softmax(0.5 * (x @ matrix))
+    logs = jax.nn.log_softmax(0.5 * (x @ matrix.T))
     return -jnp.sum(logs * jax.nn.one_hot(TARGETS, 50), axis=-1)
 
 

@@ -1,7 +1,9 @@
 """Shared by all tests: small trajectories on small text, trained in this process, compiled programs on disk."""
 
+import os
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from scaling.accounting import size_and_cost
 from scaling.config import AccountingConfig, DataConfig, ModelConfig, Own
 from scaling.data import Tokens, prepare, save
 from scaling.models import counted
-from scaling.records import Horizon, Job, JobSettings, Recipe, Trajectory
+from scaling.records import Horizon, Job, JobSettings, Recipe, Trajectory, exclusive
 
 MODEL = ModelConfig(layers=1, width=16, heads=2, kv_heads=1, ffn_width=24, vocabulary=257, sequence_length=16)
 RECIPE = Recipe(
@@ -30,23 +32,41 @@ RECIPE = Recipe(
 )
 
 
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of the session, which pytest-xdist's workers have in common."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@contextmanager
+def made_once(folder: Path) -> Iterator[bool]:
+    """Whether `folder` is still to be made, in here, while the other workers wait; it stands when this ends well."""
+    done = folder.with_name(f"{folder.name}.done")
+    with exclusive(folder.with_name(f"{folder.name}.lock"), wait=True, holder="worker"):
+        yield not done.exists()
+        done.touch()
+
+
 @pytest.fixture(scope="session", autouse=True)
-def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def compilation_cache(shared: Path) -> Path:
     """One persistent compilation cache for the session, shared with the processes that tests start."""
-    folder = tmp_path_factory.mktemp("compiled")
+    folder = shared / "compiled"
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     return folder
 
 
 @pytest.fixture(scope="session")
-def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def text(shared: Path) -> Path:
     """A folder of text files with some structure to learn."""
-    folder = tmp_path_factory.mktemp("text")
+    folder = shared / "text"
     words = ["the", "model", "learns", "a", "law", "of", "loss", "and", "compute"]
-    for number in range(40):
-        chosen = np.random.default_rng(number).choice(words, 200)
-        (folder / f"{number:02d}.txt").write_text(" ".join(chosen))
+    with made_once(folder) as needed:
+        for number in range(40 if needed else 0):
+            folder.mkdir(exist_ok=True)
+            chosen = np.random.default_rng(number).choice(words, 200)
+            (folder / f"{number:02d}.txt").write_text(" ".join(chosen))
     return folder
 
 

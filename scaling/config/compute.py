@@ -15,8 +15,8 @@ class ComputeConfig(Part):
     """How a model's numbers are computed. Never part of a trajectory's identity."""
 
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of matrix products and activations; parameters, moments, norms, softmax and loss are float32 always. auto is
-    bfloat16 on accelerators and float32 on CPUs. Kept in every record."""
+    """Of matrix products and activations; parameters, moments, norms, softmax and loss are float32 always, and so are
+    the logits of what is not trained on. auto is bfloat16 on accelerators, float32 on CPUs. Kept in every record."""
     attention: Attention = "auto"
     """auto takes the platform's fused kernel (cuDNN on GPUs, splash on TPUs) where it can serve, blocks never does."""
     remat: Remat = "none"

@@ -48,11 +48,13 @@ def coordinates(
     """
     before, trained, seen, roles = _compiled(config.model_copy(update={"layer_loop": "unroll"}), kind)
     tokens = jnp.asarray(batches_KBT[0][:, :-1], jnp.int32)
+    # Runs of up to 128 steps, and so on, share a program.
+    padded_KBT = np.resize(batches_KBT, (-(-len(batches_KBT) // 128) * 128, *batches_KBT.shape[1:]))
     squares: dict[str, list[tuple[float, float]]] = {}
     for seed in seeds:
         start = before(seed, hyper)
         first = seen(start.params, tokens, hyper.scales.forward) | _by_role(start.params, roles)
-        end = trained(start, batches_KBT, len(batches_KBT), hyper)[0]
+        end = trained(start, padded_KBT, len(batches_KBT), hyper)[0]
         last = seen(end.params, tokens, hyper.scales.forward) | _by_role(end.params, roles)
         for name, value in last.items():
             both = (jnp.mean(value**2), jnp.mean((value - first[name]) ** 2))

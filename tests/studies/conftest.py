@@ -1,6 +1,7 @@
 """A study so small that all of it, trained for real in its own processes, takes seconds."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import pytest
 import yaml
 
 from scaling.records import content_hash
+from tests.conftest import made_once
 from tests.studies.terminal import Terminal
 
 Scaling = Callable[..., subprocess.CompletedProcess[str]]
@@ -72,15 +74,21 @@ def writer(text: Path, compilation_cache: Path, folder: Path) -> Callable[..., P
 
 
 @pytest.fixture(scope="session")
-def finished(tiny_shared: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run directory of a tiny study that nothing disturbed, with what the terminal said beside it."""
-    folder = tmp_path_factory.mktemp("finished")
-    answer = subprocess.run(
-        [sys.executable, "-m", "scaling", "run", str(tiny_shared()), "--out", str(folder / "run")],
-        env=environment(), capture_output=True, text=True, timeout=600, check=False,
-    )  # fmt: skip
-    assert answer.returncode == 0, answer.stdout + answer.stderr
-    (folder / "said.txt").write_text(answer.stdout)
+def finished(tiny_shared: Callable[..., Path], shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run directory of a tiny study that nothing disturbed, with what the terminal said beside it.
+
+    A copy for each worker of one run.
+    """
+    once, folder = shared / "finished", tmp_path_factory.mktemp("finished") / "copy"
+    with made_once(once) as needed:
+        if needed:
+            answer = subprocess.run(
+                [sys.executable, "-m", "scaling", "run", str(tiny_shared()), "--out", str(once / "run")],
+                env=environment(), capture_output=True, text=True, timeout=600, check=False,
+            )  # fmt: skip
+            assert answer.returncode == 0, answer.stdout + answer.stderr
+            (once / "said.txt").write_text(answer.stdout)
+        shutil.copytree(once, folder)
     return folder / "run"
 
 

@@ -24,7 +24,7 @@ from scaling.training.mesh import constraining, make_mesh
 from scaling.training.optimizers import Settings
 from scaling.training.population import population, stacked
 from scaling.training.schedules import NEVER, Schedule
-from scaling.training.step import Hyper, Program, program
+from scaling.training.step import Hyper, program
 
 STEPS = 20
 MESHES: dict[str, dict[str, int]] = {
@@ -55,11 +55,6 @@ COLLECTIVE = re.compile(
 SHAPE = re.compile(r"\w+\[([\d,]*)\]")
 
 
-def losses(compiled: Program, batches: np.ndarray[Any, Any], seed: int = 0) -> np.ndarray[Any, Any]:
-    _, found = compiled.train(compiled.initialise(seed), batches, STEPS, HYPER)
-    return np.asarray(found)
-
-
 def stacked_losses(axes: dict[str, int], batches: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], str]:
     """(losses (members, steps), text of the compiled program) of members of seeds 0, 1, ..."""
     members = axes["population"]
@@ -67,9 +62,9 @@ def stacked_losses(axes: dict[str, int], batches: np.ndarray[Any, Any]) -> tuple
     state = together.initialise(jnp.arange(members), jnp.full(members, 0.9))
     tokens = np.broadcast_to(batches, (members, *batches.shape))
     rest = (STEPS, np.full(members, STEPS), stacked([HYPER] * members), jnp.full(members, 1e9), jnp.ones(members, bool))
-    text = together.train.lower(state, tokens, *rest).compile().as_text()  # type: ignore[attr-defined]
-    _, found, _ = together.train(state, tokens, *rest)
-    return np.asarray(found), text
+    train = together.train.lower(state, tokens, *rest).compile()  # type: ignore[attr-defined]
+    _, found, _ = train(state, tokens, *rest)
+    return np.asarray(found), train.as_text()
 
 
 def collectives(text: str) -> tuple[dict[str, int], int]:
@@ -101,23 +96,25 @@ def kernel() -> dict[str, Any]:
 
 def main() -> None:
     batches = np.random.default_rng(0).integers(0, 256, (STEPS, 8, 33)).astype(np.uint16)
-    alone = losses(program(MODEL), batches)
+    single = program(MODEL)
+    seeds = np.stack([single.train(single.initialise(seed), batches, STEPS, HYPER)[1] for seed in range(8)])
     report: dict[str, Any] = {}
     for name, axes in MESHES.items():
         compute = ComputeConfig(microbatch_tokens=MODEL.sequence_length if name == IN_PARTS else None)
         compiled = program(MODEL, "adamw", make_mesh(MeshConfig(**axes)), compute)
-        lowered = compiled.train.lower(compiled.initialise(0), batches, STEPS, HYPER)  # type: ignore[attr-defined]
-        counts, widest = collectives(lowered.compile().as_text())
-        params = compiled.initialise(0).params
+        state = compiled.initialise(0)
+        pieces = {
+            n: [int(p.size), int(max(s.data.size for s in p.addressable_shards))] for n, p in state.params.items()
+        }
+        train = compiled.train.lower(state, batches, STEPS, HYPER).compile()  # type: ignore[attr-defined]
+        counts, widest = collectives(train.as_text())
+        _, found = train(state, batches, STEPS, HYPER)
         report[name] = {
-            "difference": float(np.max(np.abs(losses(compiled, batches) / alone - 1))),
+            "difference": float(np.max(np.abs(found / seeds[0] - 1))),
             "collectives": counts,
             "widest_all_gather": widest,
-            "largest_piece": {
-                n: [int(p.size), int(max(s.data.size for s in p.addressable_shards))] for n, p in params.items()
-            },
+            "largest_piece": pieces,
         }
-    seeds = np.stack([losses(program(MODEL), batches, seed) for seed in range(8)])
     for name, axes in STACKED.items():
         found, text = stacked_losses(axes, batches)
         report[name] = {

@@ -97,12 +97,12 @@ def test_a_trajectory_goes_on_where_it_was_left_on_another_mesh(
     model = SMALL.model_copy(update={"kv_heads": 2})
     short, long = trajectory_of(tokens, 30, model=model), trajectory_of(tokens, 30, 60, model=model)
     losses = {}
-    for name, first, second in (
-        ("one", MeshConfig(), MeshConfig()),
-        ("split", MeshConfig(fsdp=2, tensor=2), MeshConfig(data=2)),
+    for name, legs in (
+        ("one", [(long, MeshConfig())]),
+        ("split", [(short, MeshConfig(fsdp=2, tensor=2)), (long, MeshConfig(data=2))]),
     ):
         folder = tmp_path / name
-        for trajectory, mesh in ((short, first), (long, second)):
+        for trajectory, mesh in legs:
             job = job_of(trajectory, run_dir=str(folder), mesh=mesh)
             on_devices(mesh.data * mesh.fsdp * mesh.tensor, job, tmp_path)
         losses[name] = [row.loss for row in RunDirectory(folder).trajectory(long.id).observations()]

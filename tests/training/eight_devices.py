@@ -1,14 +1,17 @@
 """Twenty steps of one model on one device and on meshes of eight simulated ones, as JSON on standard output.
 
-    XLA_FLAGS=--xla_force_host_platform_device_count=8 python -m tests.training.eight_devices
+    XLA_FLAGS=--xla_force_host_platform_device_count=8 python -m tests.training.eight_devices "data 8" ...
 
-For each mesh: the largest relative difference of a loss, the collectives of its compiled program, the elements of the
-largest all-gather, and the elements of the largest piece of a parameter on one device after initialisation.
+For each mesh that is named: the largest relative difference of a loss, the collectives of its compiled program, the
+elements of the largest all-gather, and the elements of the largest piece of a parameter on one device after
+initialisation.
 """
 
 import json
 import re
+import sys
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -94,14 +97,16 @@ def kernel() -> dict[str, Any]:
     return {"seen": seen[-1], "difference": float(np.max(np.abs(found - by_blocks(q, k[:, :4], k[:, 4:]))))}
 
 
-def main() -> None:
+def main(names: Sequence[str]) -> None:
     batches = np.random.default_rng(0).integers(0, 256, (STEPS, 8, 33)).astype(np.uint16)
     single = program(MODEL)
     seeds = np.stack([single.train(single.initialise(seed), batches, STEPS, HYPER)[1] for seed in range(8)])
     report: dict[str, Any] = {}
-    for name, axes in MESHES.items():
+    for name in names:
+        if name not in MESHES:
+            continue
         compute = ComputeConfig(microbatch_tokens=MODEL.sequence_length if name == IN_PARTS else None)
-        compiled = program(MODEL, "adamw", make_mesh(MeshConfig(**axes)), compute)
+        compiled = program(MODEL, "adamw", make_mesh(MeshConfig(**MESHES[name])), compute)
         state = compiled.initialise(0)
         pieces = {
             n: [int(p.size), int(max(s.data.size for s in p.addressable_shards))] for n, p in state.params.items()
@@ -115,8 +120,10 @@ def main() -> None:
             "widest_all_gather": widest,
             "largest_piece": pieces,
         }
-    for name, axes in STACKED.items():
-        found, text = stacked_losses(axes, batches)
+    for name in names:
+        if name not in STACKED:
+            continue
+        found, text = stacked_losses(STACKED[name], batches)
         report[name] = {
             "difference": float(np.max(np.abs(found / seeds[: len(found)] - 1))),
             "collectives": collectives(text)[0],
@@ -126,4 +133,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

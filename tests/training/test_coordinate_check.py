@@ -17,7 +17,7 @@ from scaling.training.optimizers import Settings
 from scaling.training.schedules import NEVER, Schedule
 from scaling.training.step import Hyper
 
-WIDTHS, DEPTHS, VOCABULARY = (32, 96, 256), (2, 4, 8), 64
+WIDTHS, DEPTHS, VOCABULARY = (32, 256), (2, 8), 64
 NEVER_CLIP = 1e9
 
 

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,48 +24,77 @@ LAYER = max(MODEL.width * 2 * MODEL.ffn_width // 2, MODEL.vocabulary * MODEL.wid
 """Elements of the largest matrix of one layer; the embedding is one."""
 
 
-@pytest.fixture(scope="module")
-def found() -> dict[str, Any]:
+SHORT = ("data 8", "tensor 4 x data 2", "data 2 x fsdp 2 x tensor 2", "population 2 x data 2 x fsdp 2")
+"""Every axis at least once; the others are left to the full tests."""
+LONG = tuple(name for name in (*MESHES, *STACKED) if name not in SHORT)
+Report = dict[str, Any]
+
+
+def measured(names: Sequence[str]) -> Report:
     environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, "-m", "tests.training.eight_devices"]
+    command = [sys.executable, "-m", "tests.training.eight_devices", *names]
     said = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert said.returncode == 0, said.stderr[-2000:]
-    report: dict[str, Any] = json.loads(said.stdout)
+    report: Report = json.loads(said.stdout)
     assert report["devices"] == 8
     assert "Involuntary full rematerialization" not in said.stderr
-    return report["meshes"]
+    found: Report = report["meshes"]
+    return found
 
 
-@pytest.mark.parametrize("name", [*MESHES, *STACKED])
-def test_losses_of_twenty_steps_agree_with_one_device(found: dict[str, Any], name: str) -> None:
-    assert found[name]["difference"] < 1e-5
+@pytest.fixture(scope="module")
+def short() -> Report:
+    return measured(SHORT)
 
 
-@pytest.mark.parametrize("name", list(MESHES))
-def test_each_mesh_has_its_collectives_and_no_others(found: dict[str, Any], name: str) -> None:
+@pytest.fixture(scope="module")
+def long() -> Report:
+    return measured(LONG)
+
+
+@pytest.fixture
+def found(request: pytest.FixtureRequest, name: str) -> Report:
+    """What was measured of the mesh `name`."""
+    report: Report = request.getfixturevalue("short" if name in SHORT else "long")[name]
+    return report
+
+
+def of_each(names: Iterable[str]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(
+        "name", [pytest.param(name, marks=[pytest.mark.full] if name in LONG else []) for name in names]
+    )
+
+
+@of_each([*MESHES, *STACKED])
+def test_losses_of_twenty_steps_agree_with_one_device(found: Report) -> None:
+    assert found["difference"] < 1e-5
+
+
+@of_each(MESHES)
+def test_each_mesh_has_its_collectives_and_no_others(found: Report, name: str) -> None:
     """On CPU all-reduce stands for reduce-scatter. Only fsdp gathers, and never more than one layer's matrix."""
-    kinds = set(found[name]["collectives"])
+    kinds = set(found["collectives"])
     assert kinds == ({"all-gather", "all-reduce"} if "fsdp" in MESHES[name] else {"all-reduce"})
-    assert found[name]["widest_all_gather"] <= LAYER
+    assert found["widest_all_gather"] <= LAYER
 
 
-def test_a_kernel_gets_the_sequences_and_heads_of_its_device(found: dict[str, Any]) -> None:
-    assert found["kernel"]["seen"] == [2, 2, 16, 4]
-    assert found["kernel"]["difference"] < 1e-6
+def test_a_kernel_gets_the_sequences_and_heads_of_its_device(short: Report) -> None:
+    assert short["kernel"]["seen"] == [2, 2, 16, 4]
+    assert short["kernel"]["difference"] < 1e-6
 
 
-@pytest.mark.parametrize("name", list(STACKED))
-def test_members_of_a_population_tell_each_other_nothing(found: dict[str, Any], name: str) -> None:
+@of_each(STACKED)
+def test_members_of_a_population_tell_each_other_nothing(found: Report, name: str) -> None:
     axes = set(STACKED[name]) - {"population"}
     expected = ({"all-gather", "all-reduce"} if "fsdp" in axes else {"all-reduce"}) if axes else set()
-    assert set(found[name]["collectives"]) == expected
+    assert set(found["collectives"]) == expected
 
 
-@pytest.mark.parametrize("name", list(MESHES))
-def test_parameters_are_initialised_in_pieces(found: dict[str, Any], name: str) -> None:
+@of_each(MESHES)
+def test_parameters_are_initialised_in_pieces(found: Report, name: str) -> None:
     declared = architecture(MODEL).declared
     axes = MESHES[name]
-    for parameter, (whole, piece) in found[name]["largest_piece"].items():
+    for parameter, (whole, piece) in found["largest_piece"].items():
         ways = axes.get("fsdp", 1) if "width" in declared[parameter].axes else 1
         if {"heads", "kv_heads", "ffn", "vocabulary"} & set(declared[parameter].axes):
             ways *= axes.get("tensor", 1)

@@ -63,10 +63,11 @@ def text(shared: Path) -> Path:
     folder = shared / "text"
     words = ["the", "model", "learns", "a", "law", "of", "loss", "and", "compute"]
     with made_once(folder) as needed:
-        for number in range(40 if needed else 0):
-            folder.mkdir(exist_ok=True)
-            chosen = np.random.default_rng(number).choice(words, 200)
-            (folder / f"{number:02d}.txt").write_text(" ".join(chosen))
+        if needed:
+            folder.mkdir()
+            for number in range(40):
+                chosen = np.random.default_rng(number).choice(words, 200)
+                (folder / f"{number:02d}.txt").write_text(" ".join(chosen))
     return folder
 
 

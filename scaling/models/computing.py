@@ -53,7 +53,7 @@ def row_major(x: jax.Array) -> jax.Array:
     """`x`, which a GPU then keeps in the order of its dimensions, as it does its gradient.
 
     XLA would rather sum the gradient of positions over neighbouring numbers, and for that keep the whole residual
-    stream with sequences last: matrix products and norms then transpose it twice a layer, a tenth of a step.
+    stream with sequences last: it is then transposed for the products of each layer.
     """
     if computing().platform != "gpu":
         return x

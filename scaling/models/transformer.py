@@ -137,8 +137,8 @@ def _called(structure: Any, layer: Any, x_BTW: jax.Array, forward: Forward) -> j
 def _blocks(config: ModelConfig, key: jax.Array) -> Any:
     """The blocks of all layers: a list, or one whose parameters have a leading layer dimension, for `lax.scan`.
 
-    Compiling it takes no longer for more layers: one draws them all. On a CPU a loop over layers would compile for
-    longer than its like under vmap, on a GPU 2 s in place of 10 s for 12 layers and minutes where it tunes each fusion.
+    One piece of code draws all layers, so that compiling takes no longer for more of them. On a CPU vmap compiles a
+    second sooner than a loop; on an H200 it had not compiled 12 layers after 90 s, where the loop takes 6.
     """
 
     def drawn(layer: jax.Array) -> Any:

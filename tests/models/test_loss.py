@@ -7,7 +7,7 @@ import pytest
 
 from scaling.models import loss as module
 from scaling.models.computing import Computing, computed_by
-from scaling.models.loss import Head, chunks_of, losses_in_chunks, summed_in_chunks
+from scaling.models.loss import Head, chunks_of, cross_entropy, losses_in_chunks, summed_in_chunks
 
 X = jax.random.normal(jax.random.key(0), (3, 12, 8))
 MATRIX = jax.random.normal(jax.random.key(1), (50, 8))
@@ -42,3 +42,21 @@ def test_what_is_counted_is_never_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(module.LOGITS, "cpu", 1)
     with computed_by(Computing(plain=True)):
         assert chunks_of(TARGETS, 50) == 1
+
+
+def test_logits_are_rounded_where_they_are_trained_on_and_nowhere_else() -> None:
+    head, x = Head(MATRIX, 0.5), X.astype(jnp.bfloat16)
+    exact = x.astype(jnp.float32) @ MATRIX.astype(jnp.bfloat16).astype(jnp.float32).T
+    rounded = exact.astype(jnp.bfloat16).astype(jnp.float32)
+    losses = [
+        -jnp.take_along_axis(jax.nn.log_softmax(0.5 * y), TARGETS[..., None], -1)[..., 0] for y in (exact, rounded)
+    ]
+    np.testing.assert_allclose(head.losses(x, TARGETS), losses[0], rtol=1e-6)
+    np.testing.assert_allclose(head.summed(x, TARGETS), losses[1].sum(), rtol=1e-6)
+    assert abs(float(losses[0].sum() - losses[1].sum())) > 1e-5 * float(losses[0].sum())
+
+
+def test_the_gradient_of_the_loss_scatters_nothing() -> None:
+    logits = jnp.zeros((3, 12, 50))
+    jaxpr = jax.make_jaxpr(jax.grad(lambda y: cross_entropy(y, TARGETS).sum()))(logits)
+    assert "scatter" not in str(jaxpr)

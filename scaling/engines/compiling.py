@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scaling.config import StudyError, TargetConfig
-from scaling.engines.base import EXIT_BAD_INPUT, EXIT_DISK_FULL, EXIT_DONE, Engine, Submission
-from scaling.engines.supervision import POLL_SECONDS, end, sigterm_raises, tail
+from scaling.engines.base import EXIT_BAD_INPUT, EXIT_DISK_FULL, EXIT_DONE, Engine, Order, Submission
+from scaling.engines.ending import POLL_SECONDS, end, sigterm_raises, tail
 from scaling.records import CompileRequest, ProgramRequest, pretty_json, replace
 
 
@@ -32,13 +32,15 @@ def compile_programs(engine: Engine, programs: Sequence[ProgramRequest], target:
                 log = request.with_suffix(".log")
                 asked = CompileRequest(target=target, programs=tuple(share))
                 replace(request, pretty_json(asked.model_dump(mode="json")))
-                started.append((engine.submit(request, log), log))
+                order = Order(name=request.stem, job_file=request, log_file=log)
+                started.append((engine.submit([order])[0], log))
             while any(submission.poll() is None for submission, _ in started):
                 time.sleep(POLL_SECONDS)
     finally:
         end([submission for submission, _ in started])
     for submission, log in started:
-        status = submission.poll()
+        ended = submission.poll()
+        status = None if ended is None else ended.status
         if status == EXIT_DISK_FULL:
             raise OSError(errno.ENOSPC, f"{log.parent} has no room for what programs take")
         if status == EXIT_BAD_INPUT:

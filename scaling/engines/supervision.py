@@ -5,69 +5,100 @@ jobs/<name>.json is what a job reads; all that it says is appended to jobs/<name
 
 import shlex
 import shutil
-import signal
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
+from scaling.config import Resources
 from scaling.engines.base import (
-    EXIT_BAD_INPUT,
     EXIT_DISK_FULL,
     EXIT_DONE,
-    EXIT_RESUME,
+    EXIT_ELSEWHERE,
+    NOTHING,
+    Ended,
     Engine,
     EngineState,
     JobResult,
     OnTick,
+    Order,
     RunningJob,
     Status,
     Submission,
 )
-from scaling.planning import left_of, longest_first
-from scaling.records import Job, RunDirectory, is_disk_full, pretty_json, replace
+from scaling.engines.causes import is_outside, said
+from scaling.engines.ending import POLL_SECONDS, end, sigterm_raises, tail
+from scaling.planning import left_in, left_of, longest_first, reached
+from scaling.records import Job, RunDirectory, is_disk_full, leases_of, pretty_json, replace
 
-POLL_SECONDS = 0.05
-GRACE_SECONDS = 5.0
-"""Between asking a job to end and ending it."""
-TAIL_LINES = 15
-TAIL_BYTES = 16_384
 NO_SPACE_BYTES = 65_536
 """A job that crashes with less than this free is taken to have died of it, whatever its exit status: with no room
 for its last words, Python's own status is another."""
+LOOK_SECONDS = 1.0
+"""Between two looks at what other sweeps are at."""
 
 
-@dataclass(frozen=True, eq=False)
-class _Attempt:
+@dataclass(frozen=True)
+class Rules:
+    """How a sweep deals with jobs that are lost."""
+
+    retries: int = 5
+    """How often a job that was lost from outside is started again before it has got any further."""
+    backoff_seconds: float = 1.0
+    """Pause before the first of those; each is twice the one before."""
+    most_seconds: float = 60.0
+    """The longest pause."""
+
+    def pause(self, tries: int) -> float:
+        """Before the next start, after `tries` that got no further."""
+        return min(self.most_seconds, self.backoff_seconds * 2.0 ** (tries - 1)) if tries else 0.0
+
+
+@dataclass(eq=False)
+class _Moving:
+    """A job on its way through one sweep."""
+
     job: Job
-    number: int
-    submission: Submission
-    log: Path
-    log_start: int
+    starts: int = 0
+    tries: int = 0
+    """Starts in a row that got no further."""
+    not_before: float = 0.0
+    reached: object = None
+    """How far it was when it was started last."""
+    submission: Submission | None = field(default=None, repr=False)
+    log_start: int = 0
     """Bytes that were in the log before this attempt."""
-    started: float
+    started: float = 0.0
 
 
 def supervise(
-    engine: Engine, jobs: Sequence[Job], directory: RunDirectory, on_tick: OnTick, tick_seconds: float = 0.5
+    engine: Engine,
+    jobs: Sequence[Job],
+    directory: RunDirectory,
+    on_tick: OnTick = lambda _: None,
+    *,
+    rules: Rules = Rules(),
+    resources_of: Callable[[Job], Resources] = lambda _: NOTHING,
+    tick_seconds: float = 0.5,
 ) -> list[JobResult]:
     """Run `jobs` on `engine`, longest first; one result a job, in the order of `jobs`.
 
-    A job that crashes is started again up to engine.retries times; then it is reported, and the others go on. A full
+    A job that is lost from outside is started again, as `rules` say; one that fails by the user's own cause is
+    reported, and the others go on. What other sweeps are at is left to them, and taken over when they leave it. A full
     disk stops the sweep: nothing more is started, and what runs is ended. However this call ends, by an exception,
-    Ctrl-C or SIGTERM too, the jobs that it started end with it.
+    Ctrl-C or SIGTERM too, the jobs that it started end with it, unless the engine's jobs outlive it.
 
     Raises:
+      StudyError: the engine will never have what a job asks for.
       SystemExit: SIGTERM came (status 143).
     """
-    sweep = _Sweep(engine, directory, longest_first(jobs, directory))
+    for job in jobs:
+        engine.refuse(resources_of(job))
+    sweep = _Sweep(engine, directory, longest_first(jobs, directory), rules, resources_of)
     ticked = -tick_seconds
     try:
         with sigterm_raises():
+            sweep.adopt()
             while sweep.advance():
                 if time.monotonic() - ticked >= tick_seconds:
                     on_tick(sweep.state())
@@ -75,60 +106,116 @@ def supervise(
                 time.sleep(POLL_SECONDS)
             on_tick(sweep.state())
     finally:
-        sweep.end_running()
+        sweep.leave()
     return [sweep.results[job.name] for job in jobs]
 
 
 class _Sweep:
     """The moving parts of one call of `supervise`."""
 
-    def __init__(self, engine: Engine, directory: RunDirectory, ordered: Sequence[Job]):
-        self.engine, self.directory = engine, directory
-        self.waiting = list(ordered)
-        self.running: list[_Attempt] = []
+    def __init__(
+        self,
+        engine: Engine,
+        directory: RunDirectory,
+        ordered: Sequence[Job],
+        rules: Rules,
+        resources_of: Callable[[Job], Resources],
+    ):
+        self.engine, self.directory, self.rules, self.resources_of = engine, directory, rules, resources_of
+        self.waiting = [_Moving(job) for job in ordered]
+        self.running: list[_Moving] = []
+        self.elsewhere: list[_Moving] = []
         self.results: dict[str, JobResult] = {}
         self.handed: set[object] = set()
         """Shapes whose programs a running job was asked to compile."""
+        self.looked = 0.0
+        self.leases = leases_of(ordered[0].settings) if ordered else None
+
+    def adopt(self) -> None:
+        """Watch what an earlier process submitted and that still waits or runs."""
+        for moving in list(self.waiting) if self.engine.outlives else ():
+            submission = self.engine.adopt(self._order(moving.job))
+            if submission is not None:
+                self.waiting.remove(moving)
+                self._begin(moving, submission, _size(self._log(moving.job)))
 
     def advance(self) -> bool:
         """Collect what ended, start what can start; False when there is nothing left to do."""
-        for attempt in list(self.running):
-            status = attempt.submission.poll()
-            if status is not None and attempt in self.running:  # a full disk empties the list on the way
-                self.running.remove(attempt)
-                self._ended(attempt, status)
-        while self.waiting and len(self.running) < self.engine.processes:
-            self._start(self.waiting.pop(0), number=1)
-        return bool(self.running)
+        for moving in list(self.running):
+            ended = moving.submission.poll() if moving.submission else None
+            if ended is not None and moving in self.running:  # a full disk empties the list on the way
+                self.running.remove(moving)
+                self._ended(moving, ended)
+        self._look_elsewhere()
+        startable = self._startable()
+        if startable:
+            self._start(startable)
+        return bool(self.running or self.waiting or self.elsewhere)
 
     def state(self) -> EngineState:
         now = time.monotonic()
         return EngineState(
-            waiting=tuple(job.name for job in self.waiting),
+            waiting=tuple(moving.job.name for moving in self.waiting),
             running=tuple(
-                RunningJob(attempt.job.name, attempt.submission.where, attempt.number, now - attempt.started)
-                for attempt in self.running
+                RunningJob(moving.job.name, moving.submission.where, moving.starts, now - moving.started)
+                for moving in self.running
+                if moving.submission
             ),
             finished=tuple(self.results.values()),
+            elsewhere=tuple(moving.job.name for moving in self.elsewhere),
         )
 
-    def end_running(self) -> None:
-        """End what still runs: first asked, then forced."""
-        end([attempt.submission for attempt in self.running])
+    def leave(self) -> None:
+        """End what still runs, first asked, then forced, unless it outlives this process."""
+        if not self.engine.outlives:
+            self._end_running()
 
-    def _start(self, job: Job, number: int) -> None:
-        log = self.directory.jobs / f"{job.name}.log"
+    def _startable(self) -> list[_Moving]:
+        """What may be submitted now, taken out of the queue."""
+        chosen: list[_Moving] = []
+        for moving in list(self.waiting):
+            if len(self.running) + len(chosen) >= self.engine.processes:
+                break
+            beside = [self.resources_of(other.job) for other in (*self.running, *chosen)]
+            if moving.not_before > time.monotonic() or not self.engine.room(self.resources_of(moving.job), beside):
+                continue
+            self.waiting.remove(moving)
+            (self.elsewhere if self._held_by_others(moving.job) else chosen).append(moving)
+        return chosen
+
+    def _start(self, chosen: Sequence[_Moving]) -> None:
         try:
-            job_file, following = self._written(job), self._next(job)
-            log_start = log.stat().st_size if log.exists() else 0
-            submission = self.engine.submit(job_file, log, None if following is None else self._written(following))
+            sizes = [_size(self._log(moving.job)) for moving in chosen]
+            orders = [self._order(moving.job, self._next(moving.job)) for moving in chosen]
+            submissions = self.engine.submit(orders)
         except OSError as error:
             if not is_disk_full(error):
                 raise
-            self._finish(job, "disk_full", number - 1, f"no space is left to write {self._file(job)}")
-            self._stop(job)
+            first, *rest = chosen
+            self._finish(first, "disk_full", f"no space is left to write {self._file(first.job)}")
+            self.waiting[:0] = rest
+            self._stop(first.job)
             return
-        self.running.append(_Attempt(job, number, submission, log, log_start, time.monotonic()))
+        for moving, submission, size in zip(chosen, submissions, sizes, strict=True):
+            self._begin(moving, submission, size)
+
+    def _begin(self, moving: _Moving, submission: Submission, log_start: int) -> None:
+        moving.submission, moving.log_start, moving.started = submission, log_start, time.monotonic()
+        moving.starts += 1
+        moving.reached = reached(moving.job, self.directory)
+        self.running.append(moving)
+
+    def _order(self, job: Job, following: Job | None = None) -> Order:
+        return Order(
+            name=job.name,
+            job_file=self._written(job),
+            log_file=self._log(job),
+            resources=self.resources_of(job),
+            next_file=None if following is None else self._written(following),
+        )
+
+    def _log(self, job: Job) -> Path:
+        return self.directory.jobs / f"{job.name}.log"
 
     def _file(self, job: Job) -> Path:
         return self.directory.jobs / f"{job.name}.json"
@@ -141,43 +228,85 @@ class _Sweep:
         """The first waiting job of another program, that no job beside this one compiles already."""
         if job.task == "evaluate":
             return None
-        running = {attempt.job.trajectories[0].shape for attempt in self.running}
+        running = {moving.job.trajectories[0].shape for moving in self.running}
         for other in self.waiting:
-            shape = other.trajectories[0].shape
+            shape = other.job.trajectories[0].shape
             if shape not in running | self.handed | {job.trajectories[0].shape}:
                 self.handed.add(shape)
-                return other
+                return other.job
         return None
 
-    def _ended(self, attempt: _Attempt, status: int) -> None:
-        job = attempt.job
-        if status == EXIT_DONE and self._complete(job):
-            self._finish(job, "done", attempt.number, "")
-        elif status == EXIT_DISK_FULL or (status != EXIT_DONE and self._no_space()):
-            self._finish(job, "disk_full", attempt.number, f"no space is left in {self.directory.root}")
+    def _ended(self, moving: _Moving, ended: Ended) -> None:
+        job = moving.job
+        if ended.status == EXIT_DONE and self._complete(job):
+            self._finish(moving, "done", "")
+        elif ended.status == EXIT_DISK_FULL or (ended.status != EXIT_DONE and self._no_space()):
+            self._finish(moving, "disk_full", f"no space is left in {self.directory.root}")
             self._stop(job)
-        elif status == EXIT_RESUME:
-            # Preempted: no crash, so that it does not count as one.
-            self._start(job, attempt.number)
-        elif status == EXIT_BAD_INPUT or attempt.number > self.engine.retries:
-            self._finish(job, "failed", attempt.number, _failure(attempt, status))
+        elif ended.status == EXIT_ELSEWHERE:
+            self.elsewhere.append(moving)
+        elif not is_outside(ended):
+            self._finish(moving, "failed", self._failure(moving, ended))
         else:
-            self._start(job, attempt.number + 1)
+            further = reached(job, self.directory) != moving.reached
+            moving.tries = 0 if further else moving.tries + 1
+            moving.not_before = time.monotonic() + self.rules.pause(moving.tries)
+            if moving.tries > self.rules.retries:
+                self._finish(moving, "lost", self._failure(moving, ended))
+            else:
+                self.waiting.insert(0, moving)
+
+    def _look_elsewhere(self) -> None:
+        """Take back what other sweeps have finished or left."""
+        if not self.elsewhere or time.monotonic() - self.looked < LOOK_SECONDS:
+            return
+        self.looked = time.monotonic()
+        for moving in list(self.elsewhere):
+            if self._complete(moving.job):
+                self.elsewhere.remove(moving)
+                self._finish(moving, "done", "")
+            elif not self._held_by_others(moving.job):
+                self.elsewhere.remove(moving)
+                self.waiting.append(moving)
+
+    def _held_by_others(self, job: Job) -> bool:
+        """Whether all that is left of `job` is in the hands of others."""
+        leases = self.leases
+        if leases is None or job.task == "evaluate":
+            return False
+        left = [one for one in job.trajectories if left_in(self.directory, one, job.settings.keep_forks)]
+        return bool(left) and all(leases.held(self.directory.trajectory(one.id).lease) for one in left)
 
     def _stop(self, cause: Job) -> None:
         """The disk is full: start nothing more, end what runs."""
-        self.end_running()
-        for attempt in self.running:
+        self._end_running()
+        for moving in self.running:
+            ended = moving.submission.poll() if moving.submission else None
+            if ended is not None and ended.status == EXIT_DONE and self._complete(moving.job):
+                self._finish(moving, "done", "")
+                continue
             message = f"stopped, because {cause.name} found no space on the disk; it goes on from its checkpoints"
-            done = attempt.submission.poll() == EXIT_DONE and self._complete(attempt.job)
-            self._finish(attempt.job, "done" if done else "interrupted", attempt.number, "" if done else message)
+            self._finish(moving, "interrupted", message)
+        for moving in (*self.waiting, *self.elsewhere):
+            self._finish(moving, "interrupted", f"not started, because {cause.name} found no space on the disk")
         self.running.clear()
-        for job in self.waiting:
-            self._finish(job, "interrupted", 0, f"not started, because {cause.name} found no space on the disk")
         self.waiting.clear()
+        self.elsewhere.clear()
 
-    def _finish(self, job: Job, status: Status, attempts: int, message: str) -> None:
-        self.results[job.name] = JobResult(job, status, attempts, message)
+    def _end_running(self) -> None:
+        end([moving.submission for moving in self.running if moving.submission])
+
+    def _finish(self, moving: _Moving, status: Status, message: str) -> None:
+        self.results[moving.job.name] = JobResult(moving.job, status, moving.starts, message)
+
+    def _failure(self, moving: _Moving, ended: Ended) -> str:
+        job, log, submission = moving.job, self._log(moving.job), moving.submission
+        times = f" (started {moving.starts} times)" if moving.starts > 1 else ""
+        alone = shlex.join(submission.command) if submission else ""
+        return (
+            f"job {job.name} {said(ended)}{times}; the last lines of {log}:\n{tail(log, moving.log_start)}\n"
+            f"it alone, again: {alone}"
+        )
 
     def _complete(self, job: Job) -> bool:
         """Whether the records say so too."""
@@ -187,64 +316,5 @@ class _Sweep:
         return shutil.disk_usage(self.directory.root).free < NO_SPACE_BYTES
 
 
-def end(started: Sequence[Submission]) -> None:
-    """End what still runs of `started`: first asked, then forced."""
-
-    def alive() -> list[Submission]:
-        return [submission for submission in started if submission.poll() is None]
-
-    for submission in alive():
-        submission.cancel(force=False)
-    deadline = time.monotonic() + GRACE_SECONDS
-    while alive() and time.monotonic() < deadline:
-        time.sleep(POLL_SECONDS)
-    for submission in alive():
-        submission.cancel(force=True)
-    while alive():
-        time.sleep(POLL_SECONDS)
-
-
-def _failure(attempt: _Attempt, status: int) -> str:
-    times = f" (started {attempt.number} times)" if attempt.number > 1 else ""
-    return (
-        f"job {attempt.job.name} {_how(status)}{times}; the last lines of {attempt.log}:\n"
-        f"{tail(attempt.log, attempt.log_start)}\n"
-        f"it alone, again: {shlex.join(attempt.submission.command)}"
-    )
-
-
-def _how(status: int) -> str:
-    if status == EXIT_DONE:
-        return "ended as done, but not all of its results are committed"
-    if status < 0:
-        return f"was ended by {signal.Signals(-status).name}"
-    return f"ended with exit status {status}"
-
-
-def tail(log: Path, start: int) -> str:
-    """The last lines of one attempt."""
-    try:
-        with log.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(max(start, size - TAIL_BYTES))
-            lines = file.read().decode(errors="replace").splitlines()
-    except FileNotFoundError:
-        lines = []
-    return "\n".join(f"    {line}" for line in lines[-TAIL_LINES:]) or "    (it said nothing)"
-
-
-@contextmanager
-def sigterm_raises() -> Iterator[None]:
-    """SIGTERM unwinds the stack as Ctrl-C does, while the block runs."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = signal.signal(signal.SIGTERM, _terminated)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL if previous is None else previous)
-
-
-def _terminated(number: int, frame: FrameType | None) -> NoReturn:
-    raise SystemExit(128 + number)
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

@@ -1,11 +1,9 @@
 """From trajectories to jobs: what is left, packed by shape, split only where that ends the sweep sooner."""
 
 import heapq
-import os
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from scaling.config import EngineConfig
 from scaling.planning.disk import KeepForks
 from scaling.planning.measuring import measuring_cost
 from scaling.records import Horizon, Job, JobSettings, RunDirectory, Trajectory, content_hash
@@ -107,6 +105,12 @@ def left_of(job: Job, directory: RunDirectory) -> float:
     return sum(left_in(directory, trajectory, settings.keep_forks) for trajectory in job.trajectories)
 
 
+def reached(job: Job, directory: RunDirectory) -> tuple[float, tuple[str, ...]]:
+    """How far `job` is, to be compared with how far it was: what is left of it, and its newest checkpoints."""
+    newest = tuple(directory.trajectory(one.id).newest_checkpoint() for one in job.trajectories)
+    return left_of(job, directory), newest
+
+
 def left_in(directory: RunDirectory, trajectory: Trajectory, keep_forks: KeepForks) -> float:
     """Exact training FLOPs that `trajectory` still takes, by the records of `directory`; 0 when done or diverged."""
     records = directory.trajectory(trajectory.id)
@@ -114,18 +118,6 @@ def left_in(directory: RunDirectory, trajectory: Trajectory, keep_forks: KeepFor
         return 0.0
     committed = [horizon for horizon in trajectory.horizons if records.horizon(horizon).exists()]
     return left_flops(trajectory, committed, keep_forks)
-
-
-def usable_cores() -> tuple[int, ...]:
-    """The cores that this process may use, ascending; where the system does not say, all of them."""
-    if hasattr(os, "sched_getaffinity"):
-        return tuple(sorted(os.sched_getaffinity(0)))
-    return tuple(range(os.cpu_count() or 1))
-
-
-def process_count(engine: EngineConfig) -> int:
-    """engine.processes, or one for each core that this process may use."""
-    return engine.processes or len(usable_cores())
 
 
 def _halves(group: list[tuple[Trajectory, float]]) -> list[list[tuple[Trajectory, float]]]:

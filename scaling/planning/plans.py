@@ -6,7 +6,8 @@ from typing import Any
 
 from scaling.config import Study
 from scaling.planning.disk import checkpoint_bytes, model_bytes, sweep_bytes
-from scaling.planning.packing import left_flops, makespan, pack, process_count
+from scaling.planning.machine import process_count
+from scaling.planning.packing import left_flops, makespan, pack
 from scaling.records import DataRecord, Role, Trajectory
 
 

@@ -7,6 +7,7 @@ from scaling.records.atomic import (
     content_hash,
     exclusive,
     is_disk_full,
+    is_outside,
     pretty_json,
     read_json,
     replace,
@@ -15,6 +16,7 @@ from scaling.records.batches import BatchSizes, BatchStage, ramp
 from scaling.records.compiled import Compiled, CompileRequest, ProgramRequest, Refused, Where
 from scaling.records.directories import RunDirectory, TrajectoryDirectory
 from scaling.records.known import KnownEntropy
+from scaling.records.leases import Lease, LeaseLost, Leases, leases_of
 from scaling.records.mixtures import SLOTS, shares, slots
 from scaling.records.observation import DomainObservation, Observation
 from scaling.records.provenance import provenance
@@ -47,6 +49,9 @@ __all__ = [
     "Job",
     "JobSettings",
     "KnownEntropy",
+    "Lease",
+    "LeaseLost",
+    "Leases",
     "Observation",
     "PositionLoss",
     "ProgramRequest",
@@ -66,6 +71,8 @@ __all__ = [
     "content_hash",
     "exclusive",
     "is_disk_full",
+    "is_outside",
+    "leases_of",
     "position_columns",
     "pretty_json",
     "provenance",

@@ -105,6 +105,18 @@ def is_disk_full(error: BaseException) -> bool:
     return False
 
 
+OUTSIDE = {
+    "EIO", "ESTALE", "EREMOTEIO", "ETIMEDOUT", "ENOTCONN", "ECONNRESET", "ECONNABORTED", "EHOSTDOWN", "EHOSTUNREACH",
+    "ENETDOWN", "ENETUNREACH", "ENODEV", "ENXIO",
+}  # fmt: skip
+"""What file servers and devices say when they are gone."""
+
+
+def is_outside(error: OSError) -> bool:
+    """Whether a file server or a device failed, so that another try may do."""
+    return errno.errorcode.get(error.errno or 0) in OUTSIDE
+
+
 def read_json(path: Path) -> Any:
     """A JSON record; RecordError names a file that is damaged."""
     try:

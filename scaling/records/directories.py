@@ -142,8 +142,9 @@ class TrajectoryDirectory:
         return self.root / "diverged.json"
 
     @property
-    def lock(self) -> Path:
-        return self.root / ".lock"
+    def lease(self) -> Path:
+        """Who may train it now; see leases.py."""
+        return self.root / ".lease"
 
     def commit_diverged(self, content: bytes) -> None:
         """Record, once, that the training loss became NaN or exploded."""
@@ -177,6 +178,11 @@ class TrajectoryDirectory:
     def _scores(self, horizon: str, sets: Mapping[str, str]) -> dict[str, Score]:
         paths = {name: self.evaluation(horizon, key) for name, key in sets.items()}
         return {name: Evaluated.model_validate(read_json(path)).score for name, path in paths.items() if path.exists()}
+
+    def newest_checkpoint(self) -> str:
+        """Its path below the trajectory's folder, to be compared with an earlier answer; empty where there is none."""
+        found = [(int(path.name), path) for path in self.checkpoints.glob("*/*") if path.name.isdigit()]
+        return str(max(found)[1].relative_to(self.root)) if found else ""
 
     def last_metrics(self) -> dict[str, Any] | None:
         """The newest whole line of metrics.jsonl."""

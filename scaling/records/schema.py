@@ -237,6 +237,10 @@ class JobSettings(Part):
     mesh: MeshConfig = MeshConfig()
     compute: ComputeConfig = ComputeConfig()
     stack: Literal["auto"] | int = "auto"
+    leases: Literal["flock", "heartbeat"] = "flock"
+    """How a job keeps others off the trajectories that it trains."""
+    lease_seconds: float = 60.0
+    """Without a heartbeat for so long, a holder is taken for dead."""
 
 
 class Job(Part):

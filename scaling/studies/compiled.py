@@ -33,7 +33,7 @@ from scaling.records import (
     replace,
 )
 from scaling.studies.examined import Cell, Examined, side_by_side
-from scaling.studies.sweep import settings_of
+from scaling.studies.job_settings import settings_of
 
 TRACED = {
     "learning_rate", "warmup_tokens", "schedule", "total_steps", "final_rate", "weight_decay", "beta1", "beta2",

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from scaling.config import SetConfig, Study
 from scaling.data import EvaluationSet, Tokens, read_set, save_set
-from scaling.engines import EngineState, JobResult, local_engine
+from scaling.engines import EngineState, JobResult, engine_of
 from scaling.planning import evaluation_jobs
 from scaling.records import RunDirectory, SetRecord, Trajectory
-from scaling.studies.sweep import settings_of
+from scaling.studies.job_settings import settings_of
+from scaling.studies.sweep import run_jobs
 
 PLAIN_SECONDS = 15.0
 """Between two lines of progress."""
@@ -79,9 +80,8 @@ def measure(study: Study, directory: RunDirectory, keys: Sequence[str], say: Cal
         if not (directory.trajectory(one.id).models / horizon.name).is_dir()
         and not all(directory.trajectory(one.id).evaluation(horizon.name, key).exists() for key in keys)
     ]
-    engine = local_engine(study.engine)
     settings = settings_of(study, directory, keys)
-    left = evaluation_jobs(everything, settings, directory=directory, processes=engine.processes)
+    left = evaluation_jobs(everything, settings, directory=directory, processes=engine_of(study.engine).processes)
     if not left:
         return Measured([], missing)
     wanted = [
@@ -99,4 +99,4 @@ def measure(study: Study, directory: RunDirectory, keys: Sequence[str], say: Cal
             looked = time.monotonic()
             say(f"evaluated {sum(path.exists() for path in wanted)} of {len(wanted)}")
 
-    return Measured(engine.run(left, directory, on_tick=tick), missing)
+    return Measured(run_jobs(study, directory, left, tick), missing)

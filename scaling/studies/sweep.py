@@ -1,12 +1,14 @@
 """Trajectories to observations: jobs for what is left, through the engine, with live progress."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from functools import cache
 
-from scaling.config import Study
-from scaling.engines import JobResult, local_engine
-from scaling.planning import jobs
-from scaling.records import JobSettings, RunDirectory, Trajectory
+from scaling.config import Resources, Study
+from scaling.engines import JobResult, OnTick, Rules, engine_of, supervise
+from scaling.planning import accelerators_of, jobs
+from scaling.records import Compiled, Job, RunDirectory, Trajectory
+from scaling.studies import compiled
+from scaling.studies.job_settings import settings_of
 from scaling.studies.progress import Progress
 
 
@@ -17,28 +19,34 @@ def train(
 
     The engine ends early when the disk is full.
     """
-    engine = local_engine(study.engine)
-    left = jobs(trajectories, settings_of(study, directory, sets), directory=directory, processes=engine.processes)
+    settings = settings_of(study, directory, sets)
+    left = jobs(trajectories, settings, directory=directory, processes=engine_of(study.engine).processes)
     if not left:
         return []
     with Progress(directory, trajectories, title) as progress:
-        return engine.run(left, directory, on_tick=progress.update)
+        return run_jobs(study, directory, left, progress.update)
 
 
-def settings_of(study: Study, directory: RunDirectory, sets: Sequence[str] = ()) -> JobSettings:
-    """How jobs run; nothing in it changes a result."""
-    cache = study.engine.compilation_cache
-    return JobSettings(
-        run_dir=str(directory.root.absolute()),
-        tokens_dir=str(directory.data.absolute()),
-        steps_per_dispatch=study.training.steps_per_dispatch,
-        checkpoint_seconds=study.checkpoints.every_seconds,
-        checkpoint_steps=study.checkpoints.every_steps,
-        keep_forks=study.checkpoints.keep_forks,
-        keep_models=study.checkpoints.keep_models,
-        sets=tuple(sets),
-        compilation_cache=None if cache is None else str(Path(cache).expanduser()),
-        mesh=study.engine.mesh,
-        compute=study.engine.compute,
-        stack=study.engine.stack,
+def run_jobs(study: Study, directory: RunDirectory, left: Sequence[Job], on_tick: OnTick) -> list[JobResult]:
+    """Run `left` on the engine of `study`, each with the memory that compiling ahead measured."""
+
+    def resources_of(job: Job) -> Resources:
+        asked = study.engine.resources
+        memory = asked.memory_bytes or _memory(study, directory, job)
+        return asked.model_copy(update={"accelerators": accelerators_of(study.engine), "memory_bytes": memory})
+
+    return supervise(
+        engine_of(study.engine),
+        left,
+        directory,
+        on_tick,
+        rules=Rules(study.engine.retries),
+        resources_of=cache(resources_of),
     )
+
+
+def _memory(study: Study, directory: RunDirectory, job: Job) -> float | None:
+    """Host memory of a job on CPUs, where its program was compiled ahead; None where nothing is known."""
+    found = compiled.known(study, directory, job.trajectories[:1]).cells
+    reports = [cell.report for cell in found if isinstance(cell.report, Compiled)]
+    return max((one.memory_bytes for one in reports if one.limit_bytes is None), default=None)

@@ -74,6 +74,13 @@ def agreed(value: bool) -> bool:
     return bool(np.any(multihost_utils.process_allgather(np.array(value))))
 
 
+def any_says(*values: bool) -> tuple[bool, ...]:
+    """`agreed` of each of `values`, at the price of one."""
+    if jax.process_count() == 1:
+        return values
+    return tuple(bool(one) for one in np.any(multihost_utils.process_allgather(np.array(values)), axis=0))
+
+
 def barrier(name: str) -> None:
     """Until every process is here."""
     if jax.process_count() > 1:

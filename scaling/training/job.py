@@ -1,7 +1,7 @@
 """A job: trajectories of one shape, in one process group that compiles their program once."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -14,19 +14,21 @@ from scaling.planning import left_in, usable_cores
 from scaling.records import (
     Horizon,
     Job,
+    Lease,
+    LeaseLost,
     RunDirectory,
     Trajectory,
     TrajectoryDirectory,
     commit_once,
-    exclusive,
     pretty_json,
     provenance,
 )
 from scaling.training.distributed import barrier, is_first
 from scaling.training.evaluation import evaluate
+from scaling.training.holding import in_turn
 from scaling.training.kept import KeptModels, is_kept
-from scaling.training.lanes import Start, run_alone, run_together
-from scaling.training.loop import Interrupted, Lane, Steps, Task, about, train
+from scaling.training.lanes import run_alone, run_together
+from scaling.training.loop import Lane, Steps, Task, about, train
 from scaling.training.measuring import NamedSets
 from scaling.training.mesh import check_model, mesh_of
 from scaling.training.observing import commit_horizon, observe
@@ -35,6 +37,7 @@ from scaling.training.stacking import places, steps_per_second
 from scaling.training.state import TrainState
 from scaling.training.step import Program, program
 
+LOG = logging.getLogger(__name__)
 EVALUATION_TOKENS = 4096
 """Tokens of one evaluation batch, at most: so many that a batch is worth a dispatch, so few that logits stay small."""
 
@@ -48,6 +51,7 @@ def run(job: Job, interrupted: Callable[[], bool] = lambda: False) -> None:
 
     Raises:
       Interrupted: `interrupted` said so; where the trajectory stands is checkpointed.
+      Elsewhere: what is left of it other jobs train.
       JobError: the tokens on disk are not those that the trajectories name.
       RecordError: a named set is missing or damaged.
       StudyError: the mesh cannot hold the model, or steps several trajectories at once in several processes; a part of
@@ -69,20 +73,19 @@ def run(job: Job, interrupted: Callable[[], bool] = lambda: False) -> None:
     sets = NamedSets(job.settings, sequences, model.sequence_length)
     held_out = EvaluationBatches(tokens.validation, tokens.validation_documents, sequences, model.sequence_length)
 
-    def start(trajectory: Trajectory, lane: Lane) -> Steps:
+    def start(trajectory: Trajectory, lease: Lease | None, lane: Lane) -> Steps:
         directory = RunDirectory(job.settings.run_dir).trajectory(trajectory.id)
-        with exclusive(directory.lock, wait=True, holder="job") if is_first() else nullcontext():
+        try:
             if is_first():
                 commit_once(directory.record, _trajectory_record(trajectory))
             barrier(f"{trajectory.id} is ours")
-            task = _task(job, trajectory, directory, tokens, compiled, held_out, sets, where)
+            task = _task(job, trajectory, directory, tokens, compiled, held_out, sets, where, lease)
             yield from train(replace(task, interrupted=interrupted), lane)
-
-    def starts() -> Iterator[Start]:
-        for trajectory in job.trajectories:
-            if interrupted():
-                raise Interrupted(f"asked to end before {trajectory.id}")
-            yield partial(start, trajectory)
+        except LeaseLost as lost:
+            LOG.warning("%s", lost)
+        finally:
+            if lease is not None:
+                lease.release()
 
     @cache
     def together() -> Population:
@@ -93,10 +96,12 @@ def run(job: Job, interrupted: Callable[[], bool] = lambda: False) -> None:
 
     count = places(job.settings.stack, _unfinished(job), job.settings.mesh.population, speed)
     where = where_of(job, compiled, count)
-    if count == 1:
-        run_alone(compiled, starts())
-    else:
-        run_together(together(), count, starts())
+    for held in in_turn(job, interrupted):
+        starts = (partial(start, trajectory, lease) for trajectory, lease in held)
+        if count == 1:
+            run_alone(compiled, starts)
+        else:
+            run_together(together(), count, starts)
 
 
 def where_of(job: Job, compiled: Program, together: int) -> dict[str, str]:
@@ -128,6 +133,7 @@ def _task(
     held_out: EvaluationBatches,
     sets: NamedSets,
     where: Mapping[str, str],
+    lease: Lease | None,
 ) -> Task:
     batches = TrainingBatches(
         tokens.train,
@@ -147,13 +153,15 @@ def _task(
             models = KeptModels(directory.models, params, about(trajectory), where)
             models.keep(horizon, params)
             models.close()
+        task.check_lease()
         tail = float(state.tail_loss) / (horizon.steps - trajectory.tail_start(horizon))
         row = observe(trajectory, horizon, tokens, score, tail)
         if is_first():
             commit_horizon(directory, trajectory, horizon, row, compiled)
         barrier(f"{horizon.name} is committed")
 
-    return Task(trajectory, directory, compiled, batches, job.settings, commit, where)
+    task = Task(trajectory, directory, compiled, batches, job.settings, commit, where, lease=lease)
+    return task
 
 
 def refuse_other_source(job: Job) -> None:

@@ -18,9 +18,18 @@ import numpy as np
 
 from scaling.data import TrainingBatches
 from scaling.models import multipliers
-from scaling.records import Horizon, JobSettings, Trajectory, TrajectoryDirectory, content_hash, pretty_json
+from scaling.records import (
+    Horizon,
+    JobSettings,
+    Lease,
+    LeaseLost,
+    Trajectory,
+    TrajectoryDirectory,
+    content_hash,
+    pretty_json,
+)
 from scaling.training.checkpoints import TRUNK, Checkpoints
-from scaling.training.distributed import agreed, barrier, is_first
+from scaling.training.distributed import agreed, any_says, barrier, is_first
 from scaling.training.metrics import MetricsFile
 from scaling.training.optimizers import Settings
 from scaling.training.schedules import NEVER, schedule
@@ -85,6 +94,19 @@ class Task:
     """Device, mesh and company: what the last digits depend on."""
     interrupted: Callable[[], bool] = lambda: False
     """Whether the job has been asked to end."""
+    lease: Lease | None = None
+    """That nobody else writes into `directory`; None in processes that write nothing."""
+
+    def check_lease(self) -> None:
+        """Before anything is written. LeaseLost, in every process, where another job has taken over."""
+        lost: LeaseLost | None = None
+        try:
+            if self.lease is not None:
+                self.lease.check()
+        except LeaseLost as error:
+            lost = error
+        if agreed(lost is not None):
+            raise lost or LeaseLost(f"{self.directory.root} has been taken over by another process")
 
 
 def train(task: Task, lane: Lane) -> Steps:
@@ -92,6 +114,7 @@ def train(task: Task, lane: Lane) -> Steps:
 
     Raises:
       Interrupted: the job was asked to end; the next one goes on from here.
+      LeaseLost: another job has taken over; nothing was written since.
       OSError: nothing more can be written; all that was committed stays.
     """
     left = [horizon for horizon in task.trajectory.horizons if not task.directory.horizon(horizon).exists()]
@@ -109,14 +132,20 @@ def train(task: Task, lane: Lane) -> Steps:
         try:
             for horizon in left:
                 state = yield from run.advance(TRUNK, state, horizon.fork_step, horizon)
+                task.check_lease()
                 checkpoints.save(TRUNK, state)
                 yield from run.anneal(state, horizon)
                 run.tidy(horizon)
         except Diverged as diverged:
+            task.check_lease()
             record = {"branch": diverged.branch, "step": diverged.step, "loss": repr(diverged.loss)}
             if is_first():
                 task.directory.commit_diverged(pretty_json(record))
-        except (Interrupted, GeneratorExit):  # what is being written is on disk before the lock is given back
+        except (
+            Interrupted,
+            LeaseLost,
+            GeneratorExit,
+        ):  # what is being written is on disk before the lease is given back
             checkpoints.close()
             raise
     checkpoints.close()
@@ -169,7 +198,10 @@ class _Run:
             self._report(branch, pending)
             pending = (step, count, losses, time.monotonic())
             step += count
-            interrupted = agreed(self.task.interrupted())
+            lost = self.task.lease is not None and self.task.lease.lost()
+            interrupted, lost = any_says(self.task.interrupted(), lost)
+            if lost:
+                raise LeaseLost(f"{self.task.directory.root} has been taken over by another process")
             if step < until and (interrupted or agreed(self._due(step))):
                 self._report(branch, pending)
                 pending = None
@@ -186,6 +218,7 @@ class _Run:
         return late or (settings.checkpoint_steps is not None and step - self.saved_step >= settings.checkpoint_steps)
 
     def _checkpoint(self, branch: str, state: TrainState) -> None:
+        self.task.check_lease()
         before = set(self.checkpoints.steps(branch))
         self.checkpoints.save(branch, state)
         forks = {horizon.fork_step for horizon in self.task.trajectory.horizons} if branch == TRUNK else set()

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 
 from scaling.accounting import flops_per_token, params
 from scaling.config import AccountingConfig, ModelConfig
-from scaling.engines import Engine, LocalEngine
+from scaling.engines import Engine, JobResult, LocalEngine, OnTick, Rules, supervise
 from scaling.records import DataRecord, Horizon, Job, JobSettings, Recipe, RunDirectory, Trajectory
 
 FAKE_JOB = Path(__file__).with_name("fake_job.py")
@@ -64,7 +64,11 @@ class Bench:
         table = json.loads(self.table.read_text())
         trajectory = trajectory_of(seed=len(table), steps=steps)
         horizon = self.directory.trajectory(trajectory.id).horizon(trajectory.horizons[0])
-        self.table.write_text(json.dumps(table | {name: {"commits": [str(horizon)] if commit else []} | told}))
+        self.table.write_text(
+            json.dumps(
+                table | {name: {"commits": [str(horizon)] if commit else [], "folder": str(horizon.parent)} | told}
+            )
+        )
         settings = JobSettings(
             run_dir=str(self.directory.root),
             tokens_dir="",
@@ -86,6 +90,19 @@ class Bench:
 
     def started(self) -> list[str]:
         return [event["name"] for event in self.events("start")]
+
+
+def run_all(
+    engine: Engine,
+    jobs: Sequence[Job],
+    directory: RunDirectory,
+    on_tick: OnTick = lambda _: None,
+    retries: int = 0,
+    backoff_seconds: float = 0.05,
+    **how: Any,
+) -> list[JobResult]:
+    """A sweep that does not wait long."""
+    return supervise(engine, jobs, directory, on_tick, rules=Rules(retries, backoff_seconds), **how)
 
 
 def alive(pid: int) -> bool:
@@ -112,7 +129,7 @@ def is_alive() -> Callable[[int], bool]:
 def engine_of(request: pytest.FixtureRequest, bench: Bench) -> Callable[..., Engine]:
     """Makes each engine that there is, with the bench's jobs: the contract holds for all of them."""
 
-    def local(processes: int = 2, retries: int = 0) -> Engine:
-        return LocalEngine(processes=processes, retries=retries, command=bench.command)
+    def local(processes: int = 2) -> Engine:
+        return LocalEngine(processes, bench.command)
 
     return {"local": local}[request.param]

@@ -1,8 +1,9 @@
 """A job that trains nothing: a real process that does what a table beside it says.
 
-    fake_job.py TABLE.json JOB.json --exit-with-parent [--core N] [--next JOB.json]
+    fake_job.py TABLE.json JOB.json [--exit-with-parent] [--cores N] [--next JOB.json]
 
-TABLE.json maps a job's name to {"exits": [status of each attempt], "seconds", "say", "commits": [paths], "deaf"}.
+TABLE.json maps a job's name to {"exits": [status of each attempt], "seconds", "say", "commits": [paths], "deaf",
+"advances": writes a checkpoint at each attempt, below "folder"}.
 Each start and end is a line of events.jsonl beside the table.
 """
 
@@ -23,10 +24,10 @@ def end_with_parent():
 
 def main():
     table, job_file, *options = sys.argv[1:]
-    assert options[0] == "--exit-with-parent", options
-    threading.Thread(target=end_with_parent, daemon=True).start()
-    if "--core" in options:
-        os.sched_setaffinity(0, {int(options[options.index("--core") + 1])})
+    if "--exit-with-parent" in options:
+        threading.Thread(target=end_with_parent, daemon=True).start()
+    if "--cores" in options:
+        os.sched_setaffinity(0, set(map(int, options[options.index("--cores") + 1].split(","))))
     following = Path(options[options.index("--next") + 1]).stem if "--next" in options else None
     name = json.loads(Path(job_file).read_text())["name"]
     told = json.loads(Path(table).read_text())[name]
@@ -53,6 +54,8 @@ def main():
     time.sleep(told.get("seconds", 0))
     exits = told.get("exits", [0])
     status = exits[min(attempts, len(exits) - 1)]
+    if told.get("advances"):
+        (Path(told["folder"]) / f"checkpoints/trunk/{attempts + 1}").mkdir(parents=True)
     if status == 0:
         for path in map(Path, told["commits"]):
             path.parent.mkdir(parents=True, exist_ok=True)

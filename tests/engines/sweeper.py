@@ -4,10 +4,10 @@ import json
 import sys
 from pathlib import Path
 
-from scaling.engines import LocalEngine
+from scaling.engines import LocalEngine, supervise
 from scaling.records import Job, RunDirectory
 
 table, run_dir, jobs = sys.argv[1:]
 fake_job = str(Path(__file__).with_name("fake_job.py"))
-engine = LocalEngine(processes=2, retries=0, command=[sys.executable, fake_job, table])
-engine.run([Job.model_validate(job) for job in json.loads(Path(jobs).read_text())], RunDirectory(run_dir))
+engine = LocalEngine(2, [sys.executable, fake_job, table])
+supervise(engine, [Job.model_validate(job) for job in json.loads(Path(jobs).read_text())], RunDirectory(run_dir))

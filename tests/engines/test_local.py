@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from scaling.config import EngineConfig
-from scaling.engines import LocalEngine, local_engine
+from scaling.engines import LocalEngine, Order, local_engine
 from scaling.planning import usable_cores
+from tests.engines.conftest import run_all
 
 SWEEPER = Path(__file__).with_name("sweeper.py")
 pins = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")
@@ -46,7 +47,7 @@ def test_each_job_has_one_core_and_no_two_at_once_the_same(bench):
     if len(cores) < 2:
         pytest.skip("one usable core")
     jobs = [bench.job(f"j{at}", seconds=0.3 if at % 2 else 0.1) for at in range(5)]
-    LocalEngine(processes=2, retries=0, command=bench.command, cores=cores).run(jobs, bench.directory)
+    run_all(LocalEngine(2, bench.command, cores=cores), jobs, bench.directory)
     starts, ends = bench.events("start"), {event["name"]: event["time"] for event in bench.events("end")}
     assert all(len(event["cores"]) == 1 for event in starts)
     assert {event["cores"][0] for event in starts} == set(cores)
@@ -59,24 +60,22 @@ def test_each_job_has_one_core_and_no_two_at_once_the_same(bench):
 def test_more_processes_than_cores_share_them_evenly(bench):
     core = usable_cores()[0]
     jobs = [bench.job(name, seconds=0.2) for name in "abc"]
-    results = LocalEngine(processes=3, retries=0, command=bench.command, cores=[core]).run(jobs, bench.directory)
+    results = run_all(LocalEngine(3, bench.command, cores=[core]), jobs, bench.directory)
     assert {r.status for r in results} == {"done"}
     assert {tuple(event["cores"]) for event in bench.events("start")} == {(core,)}
 
 
 def test_the_engine_of_a_study():
-    engine = local_engine(EngineConfig(processes=3, retries=1))
-    assert (engine.processes, engine.retries) == (3, 1)
+    assert local_engine(EngineConfig(processes=3)).processes == 3
     assert local_engine(EngineConfig()).processes == len(usable_cores())
 
 
 def test_a_job_is_a_fresh_process_of_this_interpreter(tmp_path):
     (tmp_path / "job.json").write_text("{}")
-    process = local_engine(EngineConfig()).submit(tmp_path / "job.json", tmp_path / "job.log")
+    (process,) = local_engine(EngineConfig()).submit([Order("a", tmp_path / "job.json", tmp_path / "job.log")])
     process.cancel(force=True)
     until(lambda: process.poll() is not None)
     assert process.command[:5] == (sys.executable, "-m", "scaling", "job", str(tmp_path / "job.json"))
-    assert "--exit-with-parent" in process.command
 
 
 def test_sigkill_of_the_sweep_ends_its_jobs(bench, sweep, is_alive):
@@ -97,5 +96,5 @@ def test_a_signal_to_the_sweep_ends_its_jobs_first(bench, sweep, is_alive, numbe
 
 def test_the_callers_own_signal_handler_is_put_back(bench):
     before = signal.getsignal(signal.SIGTERM)
-    LocalEngine(processes=1, retries=0, command=bench.command).run([bench.job("a")], bench.directory)
+    run_all(LocalEngine(1, bench.command), [bench.job("a")], bench.directory)
     assert signal.getsignal(signal.SIGTERM) is before

@@ -14,8 +14,8 @@ from scaling.planning import plan
 from scaling.records import Compiled, JobSettings, Refused, RunDirectory, Trajectory
 from scaling.studies.compiled import _key
 from scaling.studies.examined import Cell, Examined, as_json
+from scaling.studies.job_settings import settings_of
 from scaling.studies.show_compiled import notes, said
-from scaling.studies.sweep import settings_of
 from tests.studies.conftest import Scaling
 
 Tiny = Callable[..., Path]

@@ -32,7 +32,7 @@ def start(job: Job, folder: Path) -> subprocess.Popen[bytes]:
     path = folder / "job.json"
     path.write_bytes(pretty_json(job.model_dump(mode="json")))
     log = (folder / "job.log").open("ab")
-    return subprocess.Popen([sys.executable, "-m", "scaling", "job", str(path), "--core", str(CORE)], stderr=log)
+    return subprocess.Popen([sys.executable, "-m", "scaling", "job", str(path), "--cores", str(CORE)], stderr=log)
 
 
 def finish(job: Job, folder: Path) -> TrajectoryDirectory:
@@ -181,7 +181,7 @@ def test_a_job_ends_when_its_parent_does(
     job = job_in(tmp_path, trajectory_of(tokens, 100_000), tokens_dir, compilation_cache)
     path = tmp_path / "job.json"
     path.write_bytes(pretty_json(job.model_dump(mode="json")))
-    command = [sys.executable, "-m", "scaling", "job", str(path), "--core", str(CORE), "--exit-with-parent"]
+    command = [sys.executable, "-m", "scaling", "job", str(path), "--cores", str(CORE), "--exit-with-parent"]
     script = (
         f"import subprocess, time; p = subprocess.Popen({command!r}, stdin=subprocess.PIPE); "
         "print(p.pid, flush=True); time.sleep(600)"

@@ -70,6 +70,7 @@ def compile_ahead(arguments: list[str]) -> int:
 
 def _add_place(parser: Parser) -> None:
     parser.add_argument("--cores", type=_cores, metavar="K,...", help="the cores to run on")
+    parser.add_argument("--core-count", type=int, metavar="N", help="or so many of the cores that it may use")
     parser.add_argument("--exit-with-parent", action="store_true", help="end when standard input closes")
 
 
@@ -78,6 +79,15 @@ def _take_place(options: argparse.Namespace) -> None:
         threading.Thread(target=_end_with_parent, daemon=True).start()
     if options.cores is not None:
         os.sched_setaffinity(0, options.cores)  # before JAX starts: it counts cores once, and results depend on it
+    elif options.core_count is not None and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, _some_cores(options.core_count))
+
+
+def _some_cores(count: int) -> set[int]:
+    """As many of the usable cores; others than a neighbour's, where the scheduler left the choice to its jobs."""
+    cores = sorted(os.sched_getaffinity(0))
+    groups = [cores[at : at + count] for at in range(0, len(cores) - count + 1, count)] or [cores]
+    return set(groups[os.getpid() % len(groups)])
 
 
 def _cores(text: str) -> set[int]:

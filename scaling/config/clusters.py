@@ -10,21 +10,21 @@ from scaling.config.part import Part
 OWN_OPTIONS = {
     "array": "the engine numbers its jobs itself",
     "chdir": "jobs run in the folder that the sweep was started in",
-    "cpus-per-task": "set engine.resources.cores",
+    "cpus-per-task": "it follows from engine.resources.cores",
     "error": "logs lie in the run directory's jobs/",
     "input": "jobs read nothing",
     "job-name": "the engine finds its jobs by their name",
-    "mem": "set engine.resources.memory_bytes",
-    "nodes": "set engine.resources.hosts",
-    "ntasks": "set engine.resources.hosts",
+    "mem": "it follows from engine.resources.memory_bytes",
+    "nodes": "it follows from engine.resources.hosts",
+    "ntasks": "it follows from engine.resources.hosts",
     "ntasks-per-node": "there is one process a node",
     "no-requeue": "a job that reaches its limit goes on by being requeued",
     "open-mode": "logs are appended to",
     "output": "logs lie in the run directory's jobs/",
     "parsable": "the engine reads sbatch's answer",
     "requeue": "it is always set",
-    "signal": "set engine.slurm.grace_seconds",
-    "time": "set engine.resources.seconds",
+    "signal": "it follows from engine.slurm.grace_seconds",
+    "time": "it follows from engine.resources.seconds",
     "wrap": "the engine brings its own script",
 }
 """Options of sbatch that are the engine's own, and what to set in their place."""
@@ -59,9 +59,11 @@ class SlurmConfig(Part):
     def _plain(cls, options: Mapping[str, str | int | bool]) -> Mapping[str, str | int | bool]:
         for name, value in options.items():
             if not name.isascii() or not name.replace("-", "").isalnum() or name != name.lower() or name[0] == "-":
-                raise ValueError(f"has {name!r}; write long option names without dashes before them: partition, gres")
+                raise ValueError(
+                    f"is {dict(options)}; {name!r} is no long option's name without its dashes: partition, gres"
+                )
             if any(ord(letter) < 32 for letter in str(value)):
                 raise ValueError(f"{name} is {value!r}; an option is one line")
             if name in OWN_OPTIONS:
-                raise ValueError(f"has {name}: {OWN_OPTIONS[name]}; leave it out")
+                raise ValueError(f"{name} is {value!r}, but {OWN_OPTIONS[name]}; leave it out")
         return options

@@ -21,6 +21,7 @@ from scaling.engines.base import (
 from scaling.engines.choosing import engine_of
 from scaling.engines.compiling import compile_programs
 from scaling.engines.local import COMPILE_COMMAND, LocalEngine, local_engine
+from scaling.engines.slurm import SlurmEngine
 from scaling.engines.supervision import Rules, supervise
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "Order",
     "Rules",
     "RunningJob",
+    "SlurmEngine",
     "Status",
     "Submission",
     "compile_programs",

@@ -48,8 +48,10 @@ class Ended:
 
     status: int | None
     """The exit status, negative for a signal; None where nobody saw one."""
-    outside: str = ""
-    """What took the job from outside, in the engine's words: node n2 is gone."""
+    words: str = ""
+    """What the engine knows beside it, to follow the job's name: was lost: node n2 is gone."""
+    outside: bool = False
+    """Whether that is no doing of the job's."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,9 @@ class Engine(Protocol):
 
     def submit(self, orders: Sequence[Order]) -> Sequence[Submission]:
         """Start each job as a fresh process, or hand all of them to a scheduler at once."""
+
+    def queued(self, jobs: Path) -> Sequence[Path]:
+        """Job files of the folder `jobs` that earlier processes submitted, and that still wait or run."""
 
     def adopt(self, order: Order) -> Submission | None:
         """The job as an earlier process submitted it, where it still waits or runs."""

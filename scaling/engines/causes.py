@@ -21,8 +21,8 @@ ASKED = 128
 
 def is_outside(ended: Ended) -> bool:
     """Whether something other than the job ended it: a kill, a lost node, a device or file server that is gone."""
-    if ended.outside or ended.status is None:
-        return True
+    if ended.status is None or ended.words:
+        return ended.outside
     return ended.status < 0 or ended.status in (EXIT_OUTSIDE, EXIT_RESUME)
 
 
@@ -33,7 +33,7 @@ def of_gang(ends: list[Ended]) -> Ended:
             if ended.status == status:
                 return ended
     for ended in ends:
-        if ended.outside or (ended.status != EXIT_DONE and ended.status != EXIT_RESUME):
+        if ended.status not in (EXIT_DONE, EXIT_RESUME):
             return ended
     return next((ended for ended in ends if ended.status != EXIT_DONE), Ended(EXIT_DONE))
 
@@ -54,8 +54,8 @@ def of_shell(status: int) -> Ended:
 
 def said(ended: Ended) -> str:
     """How it ended, in words that follow the job's name."""
-    if ended.outside:
-        return f"was lost: {ended.outside}"
+    if ended.words:
+        return ended.words
     if ended.status is None:
         return "ended, and nobody saw how"
     if ended.status == EXIT_DONE:

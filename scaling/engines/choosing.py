@@ -3,8 +3,12 @@
 from scaling.config import EngineConfig
 from scaling.engines.base import Engine
 from scaling.engines.local import local_engine
+from scaling.engines.slurm import SlurmEngine
+from scaling.planning import process_count
 
 
 def engine_of(config: EngineConfig) -> Engine:
     """What starts the jobs of a study."""
+    if config.kind == "slurm":
+        return SlurmEngine(config.slurm, process_count(config))
     return local_engine(config)

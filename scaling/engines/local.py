@@ -149,6 +149,10 @@ class LocalEngine:
         """Start each job on the least used cores and devices."""
         return [self._submit(order) for order in orders]
 
+    def queued(self, jobs: Path) -> list[Path]:
+        """Nothing outlives its sweep."""
+        return []
+
     def adopt(self, order: Order) -> None:
         """Nothing outlives its sweep."""
         return None

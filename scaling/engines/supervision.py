@@ -134,7 +134,8 @@ class _Sweep:
     def adopt(self) -> None:
         """Watch what an earlier process submitted and that still waits or runs."""
         for moving in list(self.waiting) if self.engine.outlives else ():
-            submission = self.engine.adopt(self._order(moving.job))
+            order = Order(moving.job.name, self._file(moving.job), self._log(moving.job), self.resources_of(moving.job))
+            submission = self.engine.adopt(order)
             if submission is not None:
                 self.waiting.remove(moving)
                 self._begin(moving, submission, _size(self._log(moving.job)))

@@ -3,16 +3,19 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from scaling.accounting import flops_per_token, params
-from scaling.config import AccountingConfig, ModelConfig
-from scaling.engines import Engine, JobResult, LocalEngine, OnTick, Rules, supervise
+from scaling.config import AccountingConfig, ModelConfig, SlurmConfig
+from scaling.engines import Engine, JobResult, LocalEngine, OnTick, Rules, SlurmEngine, slurm_queue, supervise
 from scaling.records import DataRecord, Horizon, Job, JobSettings, Recipe, RunDirectory, Trajectory
+from tests.clusters.slurm import SlurmCluster, slurm_cluster
+from tests.clusters.slurm import missing as missing_slurm
 
 FAKE_JOB = Path(__file__).with_name("fake_job.py")
 MODEL = ModelConfig(layers=1, width=8, heads=1, kv_heads=1, ffn_width=8, vocabulary=257, sequence_length=8)
@@ -105,6 +108,14 @@ def run_all(
     return supervise(engine, jobs, directory, on_tick, rules=Rules(retries, backoff_seconds), **how)
 
 
+def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    """Wait for it."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
 def alive(pid: int) -> bool:
     """Whether a process runs: gone and waiting to be collected both count as ended."""
     try:
@@ -125,11 +136,28 @@ def is_alive() -> Callable[[int], bool]:
     return alive
 
 
-@pytest.fixture(params=["local"])
+@pytest.fixture(scope="session")
+def slurm() -> Iterator[SlurmCluster]:
+    """A real Slurm of two nodes, which Slurm's commands find."""
+    reason = missing_slurm()
+    if reason is not None:
+        pytest.skip(reason)
+    with slurm_cluster() as cluster, pytest.MonkeyPatch.context() as patch:
+        for name, value in cluster.environment.items():
+            patch.setenv(name, value)
+        patch.setattr(slurm_queue, "LOOK_SECONDS", 0.2)
+        yield cluster
+
+
+@pytest.fixture(params=["local", "slurm"])
 def engine_of(request: pytest.FixtureRequest, bench: Bench) -> Callable[..., Engine]:
     """Makes each engine that there is, with the bench's jobs: the contract holds for all of them."""
 
     def local(processes: int = 2) -> Engine:
         return LocalEngine(processes, bench.command)
 
-    return {"local": local}[request.param]
+    def in_slurm(processes: int = 2) -> Engine:
+        request.getfixturevalue("slurm")
+        return SlurmEngine(SlurmConfig(), processes, bench.command)
+
+    return {"local": local, "slurm": in_slurm}[request.param]

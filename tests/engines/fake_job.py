@@ -3,7 +3,8 @@
     fake_job.py TABLE.json JOB.json [--exit-with-parent] [--cores N] [--next JOB.json]
 
 TABLE.json maps a job's name to {"exits": [status of each attempt], "seconds", "say", "commits": [paths], "deaf",
-"advances": writes a checkpoint at each attempt, below "folder"}.
+"advances": writes a checkpoint at each attempt, below "folder", "resumes": ends with 75 when asked to,
+"exits_by_rank", "env": variables to note}.
 Each start and end is a line of events.jsonl beside the table.
 """
 
@@ -23,11 +24,14 @@ def end_with_parent():
 
 
 def main():
-    table, job_file, *options = sys.argv[1:]
+    table, *options = sys.argv[1:]
+    job_file = next(word for at, word in enumerate(options) if word.endswith(".json") and options[at - 1] != "--next")
     if "--exit-with-parent" in options:
         threading.Thread(target=end_with_parent, daemon=True).start()
     if "--cores" in options:
         os.sched_setaffinity(0, set(map(int, options[options.index("--cores") + 1].split(","))))
+    if "--core-count" in options:
+        assert options[options.index("--core-count") + 1] == "1"
     following = Path(options[options.index("--next") + 1]).stem if "--next" in options else None
     name = json.loads(Path(job_file).read_text())["name"]
     told = json.loads(Path(table).read_text())[name]
@@ -43,17 +47,22 @@ def main():
             "cores": cores,
             "time": time.monotonic(),
             "next": following,
+            "options": options,
+            "env": [os.environ.get(name) for name in told.get("env", "").split()],
         }
         with events.open("a") as file:
             file.write(json.dumps(event) + "\n")
 
     if told.get("deaf"):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if told.get("resumes"):
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))
     note("start")
     print(told.get("say", f"{name} speaks"), flush=True)
     time.sleep(told.get("seconds", 0))
     exits = told.get("exits", [0])
     status = exits[min(attempts, len(exits) - 1)]
+    status = told.get("exits_by_rank", {}).get(os.environ.get("SLURM_PROCID"), status)
     if told.get("advances"):
         (Path(told["folder"]) / f"checkpoints/trunk/{attempts + 1}").mkdir(parents=True)
     if status == 0:

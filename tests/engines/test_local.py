@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -13,17 +12,10 @@ import pytest
 from scaling.config import EngineConfig
 from scaling.engines import LocalEngine, Order, local_engine
 from scaling.planning import usable_cores
-from tests.engines.conftest import run_all
+from tests.engines.conftest import run_all, until
 
 SWEEPER = Path(__file__).with_name("sweeper.py")
 pins = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")
-
-
-def until(condition, seconds=20.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
 
 
 @pytest.fixture

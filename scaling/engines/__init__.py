@@ -21,6 +21,7 @@ from scaling.engines.base import (
 from scaling.engines.choosing import engine_of
 from scaling.engines.compiling import compile_programs
 from scaling.engines.local import COMPILE_COMMAND, LocalEngine, local_engine
+from scaling.engines.ray_cluster import RayEngine
 from scaling.engines.slurm import SlurmEngine
 from scaling.engines.supervision import Rules, supervise
 
@@ -40,6 +41,7 @@ __all__ = [
     "LocalEngine",
     "OnTick",
     "Order",
+    "RayEngine",
     "Rules",
     "RunningJob",
     "SlurmEngine",

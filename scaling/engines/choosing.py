@@ -3,6 +3,7 @@
 from scaling.config import EngineConfig
 from scaling.engines.base import Engine
 from scaling.engines.local import local_engine
+from scaling.engines.ray_cluster import RayEngine
 from scaling.engines.slurm import SlurmEngine
 from scaling.planning import process_count
 
@@ -11,4 +12,6 @@ def engine_of(config: EngineConfig) -> Engine:
     """What starts the jobs of a study."""
     if config.kind == "slurm":
         return SlurmEngine(config.slurm, process_count(config))
+    if config.kind == "ray":
+        return RayEngine(config.ray, config.processes, config.resources)
     return local_engine(config)

@@ -11,9 +11,23 @@ from typing import Any
 import pytest
 
 from scaling.accounting import flops_per_token, params
-from scaling.config import AccountingConfig, ModelConfig, SlurmConfig
-from scaling.engines import Engine, JobResult, LocalEngine, OnTick, Rules, SlurmEngine, slurm_queue, supervise
-from scaling.records import DataRecord, Horizon, Job, JobSettings, Recipe, RunDirectory, Trajectory
+from scaling.config import AccountingConfig, ModelConfig, RayConfig, Resources, SlurmConfig
+from scaling.engines import (
+    Engine,
+    JobResult,
+    LocalEngine,
+    OnTick,
+    Order,
+    RayEngine,
+    Rules,
+    SlurmEngine,
+    slurm_queue,
+    supervise,
+)
+from scaling.engines.base import NOTHING
+from scaling.records import DataRecord, Horizon, Job, JobSettings, Recipe, RunDirectory, Trajectory, pretty_json
+from tests.clusters.ray import RayCluster, ray_cluster
+from tests.clusters.ray import missing as missing_ray
 from tests.clusters.slurm import SlurmCluster, slurm_cluster
 from tests.clusters.slurm import missing as missing_slurm
 
@@ -108,6 +122,15 @@ def run_all(
     return supervise(engine, jobs, directory, on_tick, rules=Rules(retries, backoff_seconds), **how)
 
 
+def ordered(bench: Bench, name: str, resources: Resources = NOTHING, **told: Any) -> Order:
+    """A job file, ready to be submitted."""
+    job = bench.job(name, **told)
+    bench.directory.jobs.mkdir(exist_ok=True)
+    file = bench.directory.jobs / f"{name}.json"
+    file.write_bytes(pretty_json(job.model_dump(mode="json")))
+    return Order(name, file, file.with_suffix(".log"), resources)
+
+
 def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
     """Wait for it."""
     deadline = time.monotonic() + seconds
@@ -124,6 +147,23 @@ def alive(pid: int) -> bool:
         return False
     stat = Path(f"/proc/{pid}/stat")
     return not stat.parent.parent.is_dir() or stat.read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+
+
+SHORT = {
+    "test_jobs_that_end_well",
+    "test_what_is_lost_from_outside_is_tried_again",
+    "test_a_job_is_asked_to_end_and_then_ended",
+    "test_whatever_ends_the_sweep_ends_its_jobs_or_leaves_them_to_the_next",
+}
+"""Of the contract, what every change is held against on clusters too; the rest of it is long there."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        name, _, case = item.name.partition("[")
+        if item.path.name == "test_contract.py" and not case.startswith("local") and name not in SHORT:
+            item.add_marker(pytest.mark.full)
 
 
 @pytest.fixture
@@ -149,7 +189,22 @@ def slurm() -> Iterator[SlurmCluster]:
         yield cluster
 
 
-@pytest.fixture(params=["local", "slurm"])
+@pytest.fixture(scope="session")
+def ray_nodes() -> Iterator[RayCluster]:
+    """A real Ray cluster of two nodes, which this process may connect to."""
+    reason = missing_ray()
+    if reason is not None:
+        pytest.skip(reason)
+    with ray_cluster() as cluster, pytest.MonkeyPatch.context() as patch:
+        for name, value in cluster.environment.items():
+            patch.setenv(name, value)
+        yield cluster
+        import ray
+
+        ray.shutdown()
+
+
+@pytest.fixture(params=["local", "slurm", "ray"])
 def engine_of(request: pytest.FixtureRequest, bench: Bench) -> Callable[..., Engine]:
     """Makes each engine that there is, with the bench's jobs: the contract holds for all of them."""
 
@@ -160,4 +215,8 @@ def engine_of(request: pytest.FixtureRequest, bench: Bench) -> Callable[..., Eng
         request.getfixturevalue("slurm")
         return SlurmEngine(SlurmConfig(), processes, bench.command)
 
-    return {"local": local, "slurm": in_slurm}[request.param]
+    def on_ray(processes: int = 2) -> Engine:
+        cluster = request.getfixturevalue("ray_nodes")
+        return RayEngine(RayConfig(address=cluster.address), processes, NOTHING, bench.command)
+
+    return {"local": local, "slurm": in_slurm, "ray": on_ray}[request.param]

@@ -62,7 +62,8 @@ def main():
     time.sleep(told.get("seconds", 0))
     exits = told.get("exits", [0])
     status = exits[min(attempts, len(exits) - 1)]
-    status = told.get("exits_by_rank", {}).get(os.environ.get("SLURM_PROCID"), status)
+    rank = options[options.index("--process") + 1] if "--process" in options else os.environ.get("SLURM_PROCID")
+    status = told.get("exits_by_rank", {}).get(rank, status)
     if told.get("advances"):
         (Path(told["folder"]) / f"checkpoints/trunk/{attempts + 1}").mkdir(parents=True)
     if status == 0:

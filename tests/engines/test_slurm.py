@@ -7,22 +7,11 @@ from pathlib import Path
 import pytest
 
 from scaling.config import EngineConfig, Resources, SlurmConfig, Study, StudyError, parse_study
-from scaling.engines import EngineState, Order, SlurmEngine, engine_of, slurm_queue
-from scaling.engines.base import NOTHING
-from scaling.records import pretty_json
+from scaling.engines import EngineState, SlurmEngine, engine_of, slurm_queue
 from tests.clusters.slurm import SlurmCluster
-from tests.engines.conftest import Bench, alive, run_all, until
+from tests.engines.conftest import Bench, alive, ordered, run_all, until
 
 HOUR = Resources(hosts=2, cores=4, accelerators=8, memory_bytes=3.5e9, seconds=3601)
-
-
-def ordered(bench: Bench, name: str, resources: Resources = NOTHING, **told: object) -> Order:
-    """A job file, ready to be submitted."""
-    job = bench.job(name, **told)  # type: ignore[arg-type]
-    bench.directory.jobs.mkdir(exist_ok=True)
-    file = bench.directory.jobs / f"{name}.json"
-    file.write_bytes(pretty_json(job.model_dump(mode="json")))
-    return Order(name, file, file.with_suffix(".log"), resources)
 
 
 @pytest.fixture

@@ -7,21 +7,26 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from scaling import __version__
-from scaling.cli import asking, evaluating, fitting, jobs, judging, studies
+from scaling.cli import asking, evaluating, fitting, jobs, judging, studies, sweeping
 from scaling.config import StudyError
 from scaling.laws import LawError
-from scaling.records import RecordError, is_disk_full
+from scaling.records import Cancelled, RecordError, is_disk_full
 
 BAD_INPUT = 2
 """Exit code: what was given cannot work; nothing was trained."""
 DISK_FULL = 4
 """Exit code: no space is left; what was written stays readable."""
+INTERRUPTED = 130
+"""Exit code: somebody ended it; the same command goes on."""
 
 VERBS: dict[str, Callable[[list[str]], int]] = {
     "plan": studies.plan,
     "preflight": studies.preflight,
     "run": studies.run,
     "status": studies.status,
+    "launch": sweeping.launch,
+    "cancel": sweeping.cancel,
+    "retry": sweeping.retry,
     "evaluate": evaluating.evaluate,
     "fit": fitting.fit,
     "predict": asking.predict,
@@ -43,6 +48,9 @@ A laboratory for scaling laws: plan, train, fit and predict, with honest interva
   scaling preflight STUDY  compile every cell ahead: memory, FLOPs, time, and whether it fits
   scaling run STUDY        train the sweep, fit the laws, check the prediction, write the report
   scaling status DIR       how far a run is
+  scaling launch STUDY     hand the jobs to a queue, and leave them there
+  scaling cancel DIR       ask all that works at a run to checkpoint and end
+  scaling retry DIR        start jobs that failed again
   scaling evaluate DIR     measure finished models on a new set, without training again
   scaling fit DIR|TABLE    fit a law to a run, to any table of runs, or to a raw sweep
   scaling predict LAW      what a fitted law says: a size, a budget, a loss, a model to serve; a figure
@@ -62,7 +70,8 @@ example:
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run one verb and exit: 0 done, 1 something failed, 2 bad input, 4 disk full, 130 interrupted."""
+    """Run one verb and exit: 0 done, 1 something failed, 2 bad input, 3 jobs were lost from outside, 4 disk full, 130
+    interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     sys.exit(_run(given))
 
@@ -86,9 +95,12 @@ def _run(given: list[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Cancelled as cancelled:
+        print(f"scaling: {cancelled}", file=sys.stderr)
+        return INTERRUPTED
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     except OSError as error:
         if not is_disk_full(error):
             raise

@@ -71,12 +71,15 @@ def run(arguments: list[str]) -> int:
     )
     parser.add_argument("--out", metavar="DIR", help="run directory (default: runs/<study's name>)")
     options, rest = parser.parse_known_args(arguments)
-    if options.out and "://" in options.out:  # a Path would drop a slash and make a folder of that name
-        raise StudyError(
-            f"--out is {options.out}; a run directory is a local folder: hard links keep its records whole"
-        )
     asked = study(options.study, rest)
-    return runs.run(asked, Path(options.out) if options.out else Path("runs") / asked.name)
+    return runs.run(asked, local_folder(options.out, asked.name))
+
+
+def local_folder(out: str | None, name: str) -> Path:
+    """The run directory of --out, or the study's own."""
+    if out and "://" in out:  # a Path would drop a slash and make a folder of that name
+        raise StudyError(f"--out is {out}; a run directory is a local folder: hard links keep its records whole")
+    return Path(out) if out else Path("runs") / name
 
 
 def status(arguments: list[str]) -> int:

@@ -133,6 +133,9 @@ class Engine(Protocol):
     def submit(self, orders: Sequence[Order]) -> Sequence[Submission]:
         """Start each job as a fresh process, or hand all of them to a scheduler at once."""
 
+    def dry_run(self, orders: Sequence[Order]) -> str:
+        """What would be submitted, for people and other programs to read."""
+
     def queued(self, jobs: Path) -> Sequence[Path]:
         """Job files of the folder `jobs` that earlier processes submitted, and that still wait or run."""
 

@@ -2,6 +2,7 @@
 
 import math
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -148,6 +149,10 @@ class LocalEngine:
     def submit(self, orders: Sequence[Order]) -> list[LocalProcess]:
         """Start each job on the least used cores and devices."""
         return [self._submit(order) for order in orders]
+
+    def dry_run(self, orders: Sequence[Order]) -> str:
+        """The command of each job."""
+        return "".join(f"{shlex.join([*self._command, str(order.job_file)])}\n" for order in orders)
 
     def queued(self, jobs: Path) -> list[Path]:
         """Nothing outlives its sweep."""

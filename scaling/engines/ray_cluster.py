@@ -1,6 +1,7 @@
 """Jobs on a Ray cluster: its nodes, and what they have room for. What a job is there is in ray_job.py."""
 
 import logging
+import shlex
 import socket
 import sys
 from collections.abc import Mapping, Sequence
@@ -60,6 +61,10 @@ class RayEngine:
         """One actor for each process of each job."""
         nodes = self._nodes()
         return [RayJob(order, self._command, asked(order.resources, nodes[0] if nodes else {})) for order in orders]
+
+    def dry_run(self, orders: Sequence[Order]) -> str:
+        """The command of each job."""
+        return "".join(f"{shlex.join([*self._command, str(order.job_file)])}\n" for order in orders)
 
     def queued(self, jobs: Path) -> list[Path]:
         """Nothing outlives its sweep."""

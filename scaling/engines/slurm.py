@@ -7,6 +7,7 @@ the state of a job is lost some minutes after its end where the cluster keeps no
 
 import math
 import secrets
+import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -115,13 +116,20 @@ class SlurmEngine:
     def submit(self, orders: Sequence[Order]) -> list[SlurmTask]:
         """One array for all orders of the same resources, as far as the cluster's arrays are long enough."""
         tasks: dict[str, SlurmTask] = {}
-        size = min(self._config.array_size, slurm_queue.largest_array())
-        for resources in dict.fromkeys(_key(order.resources) for order in orders):
-            alike = [order for order in orders if _key(order.resources) == resources]
-            for first in range(0, len(alike), size):
-                tasks |= self._submit(alike[first : first + size])
+        for some in self._arrays(orders):
+            tasks |= self._submit(some)
         self._queue.tasks(fresh=True)
         return [tasks[order.name] for order in orders]
+
+    def dry_run(self, orders: Sequence[Order]) -> str:
+        """The sbatch of each array, and the job files that its tasks read."""
+        lines = []
+        for some in self._arrays(orders):
+            jobs = some[0].job_file.parent
+            words, arguments = self._words("KEY", some), self._arguments(jobs / "array-KEY.list", some[0].resources)
+            lines.append(shlex.join(["sbatch", *words, str(SCRIPT), *arguments]))
+            lines += [f"  {order.job_file}" for order in some]
+        return "".join(f"{line}\n" for line in lines)
 
     def adopt(self, order: Order) -> SlurmTask | None:
         """The job as it waits or runs, whoever submitted it."""
@@ -152,14 +160,29 @@ class SlurmEngine:
         key = secrets.token_hex(4)
         listed = jobs.absolute() / f"array-{key}.list"
         replace(listed, "".join(f"{order.job_file.absolute()}\n" for order in orders).encode())
-        options = [f"--job-name={NAME}{key}", f"--array=0-{len(orders) - 1}", *self._options(resources, jobs)]
+        array = slurm_queue.submit(self._words(key, orders), str(SCRIPT), self._arguments(listed, resources))
+        alone = self._alone(resources)
+        return {order.name: SlurmTask(self._queue, order, f"{array}_{at}", alone) for at, order in enumerate(orders)}
+
+    def _arrays(self, orders: Sequence[Order]) -> Iterable[Sequence[Order]]:
+        """Orders of the same resources, as many at once as an array may have tasks."""
+        size = min(self._config.array_size, slurm_queue.largest_array())
+        for resources in dict.fromkeys(_key(order.resources) for order in orders):
+            alike = [order for order in orders if _key(order.resources) == resources]
+            for first in range(0, len(alike), size):
+                yield alike[first : first + size]
+
+    def _words(self, key: str, orders: Sequence[Order]) -> list[str]:
+        """Options of the sbatch of one array."""
+        options = self._options(orders[0].resources, orders[0].job_file.parent)
+        return [f"--job-name={NAME}{key}", f"--array=0-{len(orders) - 1}", *options]
+
+    def _arguments(self, listed: Path, resources: Resources) -> list[str]:
+        """What the script is told."""
         launch = ["srun", *as_options(self._config.srun)] if resources.hosts > 1 else ["-"]
         setup = "-" if self._config.setup is None else str(Path(self._config.setup).absolute())
         command = [*self._alone(resources), *(["--distributed"] if resources.hosts > 1 else [])]
-        arguments = ["batch", str(SCRIPT), setup, str(listed), *launch, "--", *command]
-        array = slurm_queue.submit(options, str(SCRIPT), arguments)
-        alone = self._alone(resources)
-        return {order.name: SlurmTask(self._queue, order, f"{array}_{at}", alone) for at, order in enumerate(orders)}
+        return ["batch", str(SCRIPT), setup, str(listed.absolute()), *launch, "--", *command]
 
     def _alone(self, resources: Resources) -> list[str]:
         """The command of one process, but for its job file."""

@@ -8,7 +8,9 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from scaling.config import Resources
 from scaling.engines.base import (
@@ -29,7 +31,7 @@ from scaling.engines.base import (
 from scaling.engines.causes import is_outside, said
 from scaling.engines.ending import POLL_SECONDS, end, sigterm_raises, tail
 from scaling.planning import left_in, left_of, longest_first, reached
-from scaling.records import Job, RunDirectory, is_disk_full, leases_of, pretty_json, replace
+from scaling.records import Cancelled, Failure, Job, RunDirectory, is_disk_full, leases_of, pretty_json, replace
 
 NO_SPACE_BYTES = 65_536
 """A job that crashes with less than this free is taken to have died of it, whatever its exit status: with no room
@@ -90,6 +92,7 @@ def supervise(
 
     Raises:
       StudyError: the engine will never have what a job asks for.
+      Cancelled: somebody asked every sweep of `directory` to end.
       SystemExit: SIGTERM came (status 143).
     """
     for job in jobs:
@@ -129,6 +132,7 @@ class _Sweep:
         self.handed: set[object] = set()
         """Shapes whose programs a running job was asked to compile."""
         self.looked = 0.0
+        self.cancelled = directory.cancelled()
         self.leases = leases_of(ordered[0].settings) if ordered else None
 
     def adopt(self) -> None:
@@ -147,7 +151,9 @@ class _Sweep:
             if ended is not None and moving in self.running:  # a full disk empties the list on the way
                 self.running.remove(moving)
                 self._ended(moving, ended)
-        self._look_elsewhere()
+        if time.monotonic() - self.looked >= LOOK_SECONDS:
+            self.looked = time.monotonic()
+            self._look_around()
         startable = self._startable()
         if startable:
             self._start(startable)
@@ -201,6 +207,7 @@ class _Sweep:
             self._begin(moving, submission, size)
 
     def _begin(self, moving: _Moving, submission: Submission, log_start: int) -> None:
+        self.directory.failure(moving.job.name).unlink(missing_ok=True)
         moving.submission, moving.log_start, moving.started = submission, log_start, time.monotonic()
         moving.starts += 1
         moving.reached = reached(moving.job, self.directory)
@@ -257,11 +264,11 @@ class _Sweep:
             else:
                 self.waiting.insert(0, moving)
 
-    def _look_elsewhere(self) -> None:
-        """Take back what other sweeps have finished or left."""
-        if not self.elsewhere or time.monotonic() - self.looked < LOOK_SECONDS:
-            return
-        self.looked = time.monotonic()
+    def _look_around(self) -> None:
+        """End where somebody asks for it; take back what other sweeps have finished or left."""
+        if self.directory.cancelled() != self.cancelled:
+            self._end_running()
+            raise Cancelled(f"asked to end by scaling cancel {self.directory.root}; the same command goes on from here")
         for moving in list(self.elsewhere):
             if self._complete(moving.job):
                 self.elsewhere.remove(moving)
@@ -298,7 +305,13 @@ class _Sweep:
         end([moving.submission for moving in self.running if moving.submission])
 
     def _finish(self, moving: _Moving, status: Status, message: str) -> None:
-        self.results[moving.job.name] = JobResult(moving.job, status, moving.starts, message)
+        name = moving.job.name
+        self.results[name] = JobResult(moving.job, status, moving.starts, message)
+        if status in ("failed", "lost"):
+            cause: Literal["yours", "outside"] = "yours" if status == "failed" else "outside"
+            at = datetime.now(UTC).isoformat(timespec="seconds")
+            failure = Failure(job=name, cause=cause, message=message, attempts=moving.starts, at=at)
+            replace(self.directory.failure(name), pretty_json(failure.model_dump(mode="json")))
 
     def _failure(self, moving: _Moving, ended: Ended) -> str:
         job, log, submission = moving.job, self._log(moving.job), moving.submission

@@ -15,6 +15,7 @@ from scaling.records.atomic import (
 from scaling.records.batches import BatchSizes, BatchStage, ramp
 from scaling.records.compiled import Compiled, CompileRequest, ProgramRequest, Refused, Where
 from scaling.records.directories import RunDirectory, TrajectoryDirectory
+from scaling.records.failures import Cancelled, Failure
 from scaling.records.known import KnownEntropy
 from scaling.records.leases import Lease, LeaseLost, Leases, leases_of
 from scaling.records.mixtures import SLOTS, shares, slots
@@ -38,6 +39,7 @@ __all__ = [
     "SLOTS",
     "BatchSizes",
     "BatchStage",
+    "Cancelled",
     "ChoiceScore",
     "CompileRequest",
     "Compiled",
@@ -45,6 +47,7 @@ __all__ = [
     "DomainObservation",
     "DomainRecord",
     "Evaluated",
+    "Failure",
     "Horizon",
     "Job",
     "JobSettings",

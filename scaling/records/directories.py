@@ -10,6 +10,7 @@ A run directory holds
                       models/<horizon>  its parameters, kept to be measured again
                       evaluations/<horizon>/<set>.json    what was measured of it on a named set, committed once
                       diverged.json     where it ended, if it did
+    jobs/                               what each job reads, its log, and why it failed where it did
     sets/<set>/                         named held-out sets in tokens; sets.json says which are measured now
     compiled/                           what each program takes, found before it was run
     observations.csv, laws/, report/    indices of the above: they can be rebuilt
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.records.atomic import commit_once, exclusive, pretty_json, read_json, replace
+from scaling.records.failures import Failure
 from scaling.records.observation import Observation
 from scaling.records.schema import Horizon, Trajectory
 from scaling.records.scores import Evaluated, Score
@@ -58,6 +60,22 @@ class RunDirectory:
     @property
     def jobs(self) -> Path:
         return self.root / "jobs"
+
+    @property
+    def cancel(self) -> Path:
+        """Changes when every sweep of this directory is to end."""
+        return self.root / ".cancel"
+
+    def cancelled(self) -> str:
+        """What tells whether it has changed; empty where nobody ever asked."""
+        return self.cancel.read_text() if self.cancel.exists() else ""
+
+    def failure(self, job: str) -> Path:
+        return self.jobs / f"{job}.failure.json"
+
+    def failures(self) -> list[Failure]:
+        """Jobs that failed and were not started again, by name."""
+        return [Failure.model_validate(read_json(path)) for path in sorted(self.jobs.glob("*.failure.json"))]
 
     @property
     def sets(self) -> Path:

@@ -5,67 +5,35 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scaling.accounting import Count
-from scaling.config import Study, dump_study
-from scaling.data import save
-from scaling.engines import EXIT_DISK_FULL, JobResult
+from scaling.config import Study
 from scaling.laws import LawFit
-from scaling.planning import Plan, left_in, plan, plan_checkpoint_bytes, plan_model_bytes
-from scaling.records import Observation, RunDirectory, Trajectory, exclusive, replace
-from scaling.studies import (
-    check,
-    compiled,
-    known,
-    own_parts,
-    preflight,
-    report,
-    sets,
-    show,
-    show_compiled,
-    show_sets,
-    text,
-)
+from scaling.planning import Plan, left_in
+from scaling.records import Observation, RunDirectory, Trajectory, exclusive
+from scaling.studies import check, compiled, known, report, sets, show, show_compiled, show_sets
 from scaling.studies.answers import MAIN, fit_all, write_observations
 from scaling.studies.examined import Examined
+from scaling.studies.preparing import prepare
 from scaling.studies.status import observations
-from scaling.studies.sweep import train
-
-DONE, FAILED = 0, 1
-"""Exit codes, beside the engine's for a full disk."""
+from scaling.studies.sweep import DONE, FAILED, ended, train
 
 
 def run(study: Study, root: Path) -> int:
-    """Do what is left of `study` in the run directory `root`: 0 all done, 1 a job failed, 4 the disk is full.
+    """Do what is left of `study` in the run directory `root`: 0 all done, 1 a job failed by itself, 3 one was lost from
+    outside, 4 the disk is full. Several processes may do so at once, and share the work.
 
     Raises:
       StudyError: bad input, found before anything is trained.
-      RecordError: another `scaling run` works in `root`, or a record is damaged.
+      RecordError: a record is damaged.
     """
     started = time.monotonic()
-    preflight.check_directory(study, root)
-    own_parts.check(study)
-    tokens = text.tokens_of(study)
-    named = sets.read(study, tokens, study.evaluation.sets, "evaluation.sets.")
-    count = own_parts.counter(study, RunDirectory(root))
-    planned = plan(study, tokens.record, count)
-    preflight.check_space(root, plan_checkpoint_bytes(planned), plan_model_bytes(planned))
-    directory = RunDirectory(root)
-    root.mkdir(parents=True, exist_ok=True)
-    with exclusive(directory.lock, wait=False, holder="scaling run"):
-        save(tokens, directory.data)
-        replace(directory.study, dump_study(study).encode())
-        known.keep(study, tokens, directory)
-        changed = sets.keep(named, directory)
-        own_parts.keep(count, directory)
-        show.start(planned, tokens, root)
-        for line in (*(sets.said(one.record) for one in named), *changed):
-            show.line(line)
-        _refuse_what_cannot_fit(study, directory, planned)
-        keys = [one.record.key for one in named]
-        code = _train(study, directory, planned.trajectories, "sweep", keys)
-        if code == DONE:
-            code = _measure(study, directory, keys)
-        if code == DONE:
-            code = _conclude(study, directory, planned.trajectories, count, keys)
+    prepared = prepare(study, root)
+    directory, planned, keys = prepared.directory, prepared.planned, prepared.keys
+    _refuse_what_cannot_fit(study, directory, planned)
+    code = _train(study, directory, planned.trajectories, "sweep", keys)
+    if code == DONE:
+        code = _measure(study, directory, keys)
+    if code == DONE:
+        code = _conclude(study, directory, planned.trajectories, prepared.count, keys)
     show.end(code, directory, time.monotonic() - started)
     return code
 
@@ -73,23 +41,25 @@ def run(study: Study, root: Path) -> int:
 def _conclude(
     study: Study, directory: RunDirectory, planned: Sequence[Trajectory], count: Count, keys: Sequence[str]
 ) -> int:
-    """From observations to the report."""
-    rows, diverged = observations(directory)
-    for line in diverged:
-        show.warn(line)
-    write_observations(directory, rows)
-    fitted = [row for row in rows if row.role == "fit"]
-    laws, problems = fit_all(study, directory, fitted, count)
-    for line in problems:
-        show.warn(line)
+    """From observations to the report; where several sweeps are at it, one after another."""
+    with exclusive(directory.lock, wait=True, holder="scaling run"):
+        rows, diverged = observations(directory)
+        for line in diverged:
+            show.warn(line)
+        write_observations(directory, rows)
+        fitted = [row for row in rows if row.role == "fit"]
+        laws, problems = fit_all(study, directory, fitted, count)
+        for line in problems:
+            show.warn(line)
     show.laws(laws)
     show.answers(study, laws[MAIN], fitted)
     show.entropy(known.read(directory), laws[MAIN])
     show_sets.everything(directory, fitted)
     code = _check(study, directory, planned, laws[MAIN], fitted, count, keys) if study.check.enabled else DONE
-    rows, _ = observations(directory)
-    write_observations(directory, rows)
-    report.refresh(directory.root)
+    with exclusive(directory.lock, wait=True, holder="scaling run"):
+        rows, _ = observations(directory)
+        write_observations(directory, rows)
+        report.refresh(directory.root)
     return code
 
 
@@ -125,7 +95,7 @@ def _refuse_what_cannot_fit(study: Study, directory: RunDirectory, planned: Plan
       StudyError: names every cell that cannot fit.
     """
     left = [one for one in planned.trajectories if left_in(directory, one, study.checkpoints.keep_forks)]
-    if not left:
+    if not left or study.engine.kind != "local":  # this machine's devices are not those of the jobs
         return
     found = compiled.examine(study, directory, left)
     show.line(show_compiled.said(found))
@@ -135,6 +105,8 @@ def _refuse_what_cannot_fit(study: Study, directory: RunDirectory, planned: Plan
 
 def _refuse_large(study: Study, directory: RunDirectory, trajectories: Sequence[Trajectory], like: Examined) -> None:
     """Compile what may not fit, by what is known of models like it; StudyError where it does not."""
+    if study.engine.kind != "local":
+        return
     doubtful = [one for one in trajectories if not like.surely_holds(one)]
     if doubtful:
         compiled.examine(study, directory, doubtful).refuse()
@@ -147,19 +119,10 @@ def _measure(study: Study, directory: RunDirectory, keys: Sequence[str]) -> int:
     found = sets.measure(study, directory, keys, show.line)
     if found.missing:
         show.warn(show_sets.missing(found.missing))
-    return _ended(found.results)
+    return ended(found.results)
 
 
 def _train(
     study: Study, directory: RunDirectory, trajectories: Sequence[Trajectory], title: str, keys: Sequence[str]
 ) -> int:
-    return _ended(train(study, directory, trajectories, title, keys))
-
-
-def _ended(results: Sequence[JobResult]) -> int:
-    for result in results:
-        if result.status != "done":
-            show.warn(result.message)
-    if any(result.status == "disk_full" for result in results):
-        return EXIT_DISK_FULL
-    return DONE if all(result.status == "done" for result in results) else FAILED
+    return ended(train(study, directory, trajectories, title, keys))

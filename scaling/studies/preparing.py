@@ -1,0 +1,50 @@
+"""What comes before any training of a study: everything checked, its text read, its plan made, its folder set up."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from scaling.accounting import Count
+from scaling.config import Study, dump_study
+from scaling.data import save
+from scaling.planning import Plan, plan, plan_checkpoint_bytes, plan_model_bytes
+from scaling.records import RunDirectory, exclusive, replace
+from scaling.studies import known, own_parts, preflight, sets, show, text
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A study that may be trained."""
+
+    directory: RunDirectory
+    planned: Plan
+    count: Count
+    keys: tuple[str, ...]
+    """Of the named held-out sets that every model is measured on."""
+
+
+def prepare(study: Study, root: Path) -> Prepared:
+    """Check `study`, and set up the run directory `root` for it. Several processes may do so at once.
+
+    Raises:
+      StudyError: bad input, found before anything is trained.
+      RecordError: a record is damaged.
+    """
+    preflight.check_directory(study, root)
+    own_parts.check(study)
+    tokens = text.tokens_of(study)
+    named = sets.read(study, tokens, study.evaluation.sets, "evaluation.sets.")
+    directory = RunDirectory(root)
+    count = own_parts.counter(study, directory)
+    planned = plan(study, tokens.record, count)
+    preflight.check_space(root, plan_checkpoint_bytes(planned), plan_model_bytes(planned))
+    root.mkdir(parents=True, exist_ok=True)
+    with exclusive(directory.lock, wait=True, holder="scaling run"):
+        save(tokens, directory.data)
+        replace(directory.study, dump_study(study).encode())
+        known.keep(study, tokens, directory)
+        changed = sets.keep(named, directory)
+        own_parts.keep(count, directory)
+    show.start(planned, tokens, root)
+    for line in (*(sets.said(one.record) for one in named), *changed):
+        show.line(line)
+    return Prepared(directory, planned, count, tuple(one.record.key for one in named))

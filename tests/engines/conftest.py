@@ -2,16 +2,18 @@
 
 import json
 import os
+import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from scaling.accounting import flops_per_token, params
-from scaling.config import AccountingConfig, ModelConfig
-from scaling.engines import Engine, JobResult, LocalEngine, OnTick, Rules, supervise
+from scaling.config import AccountingConfig, JobSetConfig, ModelConfig
+from scaling.engines import Engine, JobResult, JobSetEngine, LocalEngine, OnTick, Rules, supervise
+from scaling.engines.kubectl import Kubectl
 from scaling.records import DataRecord, Horizon, Job, JobSettings, Recipe, RunDirectory, Trajectory
 
 FAKE_JOB = Path(__file__).with_name("fake_job.py")
@@ -125,11 +127,55 @@ def is_alive() -> Callable[[int], bool]:
     return alive
 
 
-@pytest.fixture(params=["local"])
+class Cluster:
+    """Kubernetes as `fake_kubectl.py` plays it: its store, and what it was asked."""
+
+    def __init__(self, store: Path):
+        self.store = store
+
+    def calls(self, verb: str) -> list[list[str]]:
+        lines = (self.store / "calls.jsonl").read_text().splitlines()
+        return [words for words in map(json.loads, lines) if verb in words]
+
+    def jobsets(self) -> list[str]:
+        return [path.stem for path in self.store.glob("scaling-*.json") if path.suffixes == [".json"]]
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """kubectl on the PATH, and an image whose `python -m scaling job FILE` does as the bench was told."""
+    store, programs = tmp_path / "cluster", tmp_path / "bin"
+    for folder in (store, store / "image", programs):
+        folder.mkdir()
+    fake = Path(__file__).with_name("fake_kubectl.py")
+    _script(programs / "kubectl", f'exec "{sys.executable}" "{fake}" "{store}" "$@"')
+    _script(store / "image/python", f'shift 3; exec "{sys.executable}" "{FAKE_JOB}" "{bench.table}" "$@"')
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    yield Cluster(store)
+    (store / "hold").unlink(missing_ok=True)
+    (store / "down").unlink(missing_ok=True)
+    for name in Cluster(store).jobsets():
+        Kubectl("lab").delete(name)
+        Kubectl("lab").end_pods({"jobset.sigs.k8s.io/jobset-name": name})
+
+
+def _script(path: Path, line: str) -> None:
+    path.write_text(f"#!{shutil.which('bash')}\n{line}\n")
+    path.chmod(0o755)
+
+
+@pytest.fixture(params=["local", "jobset"])
 def engine_of(request: pytest.FixtureRequest, bench: Bench) -> Callable[..., Engine]:
     """Makes each engine that there is, with the bench's jobs: the contract holds for all of them."""
 
     def local(processes: int = 2) -> Engine:
         return LocalEngine(processes, bench.command)
 
-    return {"local": local}[request.param]
+    def jobset(processes: int = 2) -> Engine:
+        folder = str(bench.directory.root.parent)
+        config = JobSetConfig(image="i", claim="runs", mount_path=folder, namespace="lab", max_restarts=0)
+        return JobSetEngine(config.model_copy(update={"poll_seconds": 0.05}), processes, Kubectl("lab"))
+
+    if request.param == "jobset":
+        request.getfixturevalue("cluster")
+    return {"local": local, "jobset": jobset}[request.param]

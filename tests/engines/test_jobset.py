@@ -1,10 +1,10 @@
 """Manifests of jobs on Kubernetes, and the engine by a kubectl that runs them here."""
 
 import copy
+import dataclasses
 import json
-import os
 import re
-import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -18,7 +18,7 @@ from scaling.engines import EXIT_BAD_INPUT, EXIT_DISK_FULL, Ended, JobSetEngine,
 from scaling.engines.jobset import ended
 from scaling.engines.kubectl import Kubectl
 from scaling.engines.manifest import manifest, name_of, render
-from tests.engines.conftest import FAKE_JOB, run_all
+from tests.engines.conftest import run_all
 
 kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="Kubernetes' schemas come with scaling[test]")
 from tests.engines.jobset_schema import validated  # noqa: E402
@@ -141,6 +141,20 @@ def test_how_processes_meet(case, arguments):
     ]
 
 
+@pytest.mark.parametrize("case", ["cpu", "gpus"])
+def test_the_command_line_itself_understands_the_words(case, tmp_path):
+    """Up to the job file, which it refuses: a real process, without joining anybody."""
+    made, config = CASES[case]
+    file = tmp_path / "job.json"
+    file.write_text("{}")
+    given = dataclasses.replace(made, job_file=file, next_file=file)
+    (container,) = pod_of(manifest(given, config.model_copy(update={"mount_path": str(tmp_path)})))["containers"]
+    words = [word.replace("$(SCALING_PROCESS)", "1") for word in (*container["command"][1:], *container["args"])]
+    ended = subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == EXIT_BAD_INPUT
+    assert f"{file}: name is missing" in ended.stderr
+
+
 @pytest.mark.parametrize(("case", "hosts", "chips"), [("host", 1, "8"), ("hosts", 2, "4"), ("cube", 16, "4")])
 def test_each_host_asks_for_its_chips_and_a_gang_has_its_slice_to_itself(case, hosts, chips):
     made = manifest(*CASES[case])
@@ -229,41 +243,6 @@ def test_a_failed_jobset_ended_as_its_pods_did(pods, expected):
 
 def test_a_jobset_that_failed_at_once_and_has_no_pods_left_is_the_users_own_cause():
     assert ended(failed("FailJobSetFailurePolicyAction"), []) == Ended(1)
-
-
-class Cluster:
-    """The fake cluster's store."""
-
-    def __init__(self, store: Path):
-        self.store = store
-
-    def calls(self, verb: str) -> list[list[str]]:
-        lines = (self.store / "calls.jsonl").read_text().splitlines()
-        return [words for words in map(json.loads, lines) if verb in words]
-
-    def jobsets(self) -> list[str]:
-        return [path.stem for path in self.store.glob("scaling-*.json") if path.suffixes == [".json"]]
-
-
-@pytest.fixture
-def cluster(tmp_path, bench, monkeypatch):
-    store, programs = tmp_path / "cluster", tmp_path / "bin"
-    for folder in (store, store / "image", programs):
-        folder.mkdir()
-    fake = Path(__file__).with_name("fake_kubectl.py")
-    script(programs / "kubectl", f'exec "{sys.executable}" "{fake}" "{store}" "$@"')
-    # the image's python: what it is asked to run is python -m scaling job FILE
-    script(store / "image/python", f'shift 3; exec "{sys.executable}" "{FAKE_JOB}" "{bench.table}" "$@"')
-    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
-    yield Cluster(store)
-    (store / "hold").unlink(missing_ok=True)
-    for name in Cluster(store).jobsets():
-        Kubectl("lab").end_pods({"jobset.sigs.k8s.io/jobset-name": name})
-
-
-def script(path: Path, line: str) -> None:
-    path.write_text(f"#!{shutil.which('bash')}\n{line}\n")
-    path.chmod(0o755)
 
 
 @pytest.fixture
@@ -408,11 +387,9 @@ def test_a_cluster_that_stays_away_is_said(bench, engine, cluster, monkeypatch):
 
     with pytest.raises(StudyError, match=r"has not answered for .* i/o timeout.*its jobs go on"):
         run_all(engine(), [bench.job("a", seconds=0.2)], bench.directory, look, tick_seconds=0.02)
-    (cluster.store / "down").unlink()
 
 
 def test_a_cluster_that_cannot_be_reached_at_all_is_said(bench, engine, cluster):
     (cluster.store / "down").touch()
     with pytest.raises(StudyError, match=r"Unable to connect to the server.*run again"):
         run_all(engine(), [bench.job("a")], bench.directory)
-    (cluster.store / "down").unlink()

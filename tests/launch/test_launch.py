@@ -230,6 +230,13 @@ def test_nothing_is_applied_that_the_cluster_refuses(programs):
     assert len(programs.calls("kubectl")) == 1
 
 
+def test_the_image_is_made_of_files_that_are_there():
+    lines = (LAUNCH / "gke/Dockerfile").read_text().splitlines()
+    copied = [name for line in lines if line.startswith("COPY ") for name in line.split()[1:-1]]
+    assert "scaling" in copied
+    assert all((LAUNCH.parent / name).exists() for name in copied)
+
+
 # Ray --------------------------------------------------------------------------------------------------------------
 
 

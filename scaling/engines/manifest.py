@@ -227,11 +227,14 @@ def _ports(config: JobSetConfig) -> list[dict[str, int]]:
 
 
 def _amounts(resources: Resources, config: JobSetConfig, shape: SliceShape) -> dict[str, Any]:
-    amounts: dict[str, str] = {}
+    """Cores and memory are asked for and not limited: what was measured here is no reason to kill a job there."""
+    asked: dict[str, str] = {}
     if resources.cores is not None:
-        amounts["cpu"] = str(resources.cores)
+        asked["cpu"] = str(resources.cores)
     if resources.memory_bytes is not None:
-        amounts["memory"] = str(round(resources.memory_bytes))
+        asked["memory"] = str(round(resources.memory_bytes))
+    chips: dict[str, str] = {}
     if shape.chips_per_host:
-        amounts["google.com/tpu" if config.is_tpu else "nvidia.com/gpu"] = str(shape.chips_per_host)
-    return {"requests": amounts, "limits": dict(amounts)} if amounts else {}
+        chips["google.com/tpu" if config.is_tpu else "nvidia.com/gpu"] = str(shape.chips_per_host)
+    amounts = {"requests": asked | chips, "limits": chips}
+    return {name: amount for name, amount in amounts.items() if amount}

@@ -128,9 +128,9 @@ def manifest(order: Order, config: JobSetConfig) -> dict[str, Any]:
     }
 
 
-def render(manifest: dict[str, Any]) -> str:
-    """`manifest` as YAML."""
-    return yaml.safe_dump(manifest, sort_keys=False, default_flow_style=False, width=120)
+def render(*manifests: dict[str, Any]) -> str:
+    """`manifests` as YAML, one document each."""
+    return yaml.safe_dump_all(manifests, sort_keys=False, default_flow_style=False, width=120)
 
 
 def _pod(order: Order, config: JobSetConfig, shape: SliceShape) -> dict[str, Any]:

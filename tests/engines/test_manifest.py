@@ -71,6 +71,11 @@ def test_the_manifest_of_everything_is_the_golden_one():
     assert render(manifest(*CASES["everything"])) == GOLDEN.read_text()
 
 
+def test_several_manifests_are_one_file_of_documents():
+    every = [manifest(*CASES[case]) for case in ("cpu", "gpus", "everything")]
+    assert list(yaml.safe_load_all(render(*every))) == every
+
+
 @pytest.mark.parametrize(
     ("path", "value", "said"),
     [

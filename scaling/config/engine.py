@@ -6,6 +6,7 @@ from pydantic import Field
 
 from scaling.config.clusters import RayConfig, SlurmConfig
 from scaling.config.compute import ComputeConfig
+from scaling.config.jobset import JobSetConfig
 from scaling.config.part import Part
 from scaling.config.resources import Resources
 from scaling.config.target import TargetConfig
@@ -32,9 +33,9 @@ class MeshConfig(Part):
 class EngineConfig(Part):
     """What runs the jobs. Never part of a trajectory's identity."""
 
-    kind: Literal["local", "ray", "slurm"] = "local"
+    kind: Literal["local", "ray", "slurm", "jobset"] = "local"
     """local: processes on this machine, each pinned to its cores or devices. ray: a cluster by its address, or a local
-    one. slurm: sbatch arrays."""
+    one. slurm: sbatch arrays. jobset: Kubernetes, as on GKE."""
     processes: Annotated[int, Field(ge=1)] | None = None
     """Jobs side by side (queued ones too, where there is a queue). null: as many as the machine, or the cluster as it
     is now, has cores or accelerators for; 64 in a queue."""
@@ -53,6 +54,8 @@ class EngineConfig(Part):
     """Of kind ray."""
     slurm: SlurmConfig = SlurmConfig()
     """Of kind slurm."""
+    jobset: JobSetConfig = JobSetConfig()
+    """Of kind jobset."""
     expected_flops_per_second: Annotated[float, Field(gt=0)] = 2e10
     """Speed of one process, for the plan's expected time before anything was measured."""
     compilation_cache: str | None = "~/.cache/scaling/compiled"

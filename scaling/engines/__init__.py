@@ -20,6 +20,7 @@ from scaling.engines.base import (
 )
 from scaling.engines.choosing import engine_of
 from scaling.engines.compiling import compile_programs
+from scaling.engines.jobset import JobSetEngine
 from scaling.engines.local import COMPILE_COMMAND, LocalEngine, local_engine
 from scaling.engines.ray_cluster import RayEngine
 from scaling.engines.slurm import SlurmEngine
@@ -38,6 +39,7 @@ __all__ = [
     "Engine",
     "EngineState",
     "JobResult",
+    "JobSetEngine",
     "LocalEngine",
     "OnTick",
     "Order",

@@ -2,6 +2,7 @@
 
 from scaling.config import EngineConfig
 from scaling.engines.base import Engine
+from scaling.engines.jobset import jobset_engine
 from scaling.engines.local import local_engine
 from scaling.engines.ray_cluster import RayEngine
 from scaling.engines.slurm import SlurmEngine
@@ -14,4 +15,6 @@ def engine_of(config: EngineConfig) -> Engine:
         return SlurmEngine(config.slurm, process_count(config))
     if config.kind == "ray":
         return RayEngine(config.ray, config.processes, config.resources)
+    if config.kind == "jobset":
+        return jobset_engine(config)
     return local_engine(config)

@@ -125,7 +125,8 @@ class LocalEngine:
         """StudyError where this machine will never have `resources`."""
         if resources.hosts > 1:
             raise StudyError(
-                f"engine.resources.hosts is {resources.hosts}, and engine.kind local has one; use ray or slurm, or 1"
+                f"engine.resources.hosts is {resources.hosts}, and engine.kind local has one; "
+                "use ray, slurm or jobset, or 1"
             )
         asked = {"cores": resources.cores or 1, "accelerators": resources.accelerators or 0}
         for name, here in (("cores", self._cores), ("accelerators", self._devices)):

@@ -138,8 +138,7 @@ class _Sweep:
     def adopt(self) -> None:
         """Watch what an earlier process submitted and that still waits or runs."""
         for moving in list(self.waiting) if self.engine.outlives else ():
-            order = Order(moving.job.name, self._file(moving.job), self._log(moving.job), self.resources_of(moving.job))
-            submission = self.engine.adopt(order)
+            submission = self.engine.adopt(self._order(moving.job, self._file(moving.job)))
             if submission is not None:
                 self.waiting.remove(moving)
                 self._begin(moving, submission, _size(self._log(moving.job)))
@@ -193,7 +192,7 @@ class _Sweep:
     def _start(self, chosen: Sequence[_Moving]) -> None:
         try:
             sizes = [_size(self._log(moving.job)) for moving in chosen]
-            orders = [self._order(moving.job, self._next(moving.job)) for moving in chosen]
+            orders = [self._order(one.job, self._written(one.job), self._next(one.job)) for one in chosen]
             submissions = self.engine.submit(orders)
         except OSError as error:
             if not is_disk_full(error):
@@ -213,10 +212,10 @@ class _Sweep:
         moving.reached = reached(moving.job, self.directory)
         self.running.append(moving)
 
-    def _order(self, job: Job, following: Job | None = None) -> Order:
+    def _order(self, job: Job, file: Path, following: Job | None = None) -> Order:
         return Order(
             name=job.name,
-            job_file=self._written(job),
+            job_file=file,
             log_file=self._log(job),
             resources=self.resources_of(job),
             next_file=None if following is None else self._written(following),

@@ -30,9 +30,12 @@ def usable_accelerators(engine: EngineConfig) -> tuple[int, ...]:
 
 
 def accelerators_of(engine: EngineConfig) -> float:
-    """Accelerators of one process of a job: as the study asks, else one a device of its mesh where there are any."""
+    """Accelerators of one process of a job: as the study asks, else one a device of its mesh where there are any; 0 for
+    those of a JobSet, whose slice says it."""
     if engine.resources.accelerators is not None:
         return engine.resources.accelerators
+    if engine.kind == "jobset":
+        return 0
     return engine.mesh.devices if usable_accelerators(engine) else 0
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,10 +12,11 @@ from typing import Any
 import pytest
 
 from scaling.accounting import flops_per_token, params
-from scaling.config import AccountingConfig, ModelConfig, RayConfig, Resources, SlurmConfig
+from scaling.config import AccountingConfig, JobSetConfig, ModelConfig, RayConfig, Resources, SlurmConfig
 from scaling.engines import (
     Engine,
     JobResult,
+    JobSetEngine,
     LocalEngine,
     OnTick,
     Order,
@@ -25,6 +27,7 @@ from scaling.engines import (
     supervise,
 )
 from scaling.engines.base import NOTHING
+from scaling.engines.kubectl import Kubectl
 from scaling.records import DataRecord, Horizon, Job, JobSettings, Recipe, RunDirectory, Trajectory, pretty_json
 from tests.clusters.ray import RayCluster, ray_cluster
 from tests.clusters.ray import missing as missing_ray
@@ -204,7 +207,44 @@ def ray_nodes() -> Iterator[RayCluster]:
         ray.shutdown()
 
 
-@pytest.fixture(params=["local", "slurm", "ray"])
+class Cluster:
+    """Kubernetes as `fake_kubectl.py` plays it: its store, and what it was asked."""
+
+    def __init__(self, store: Path):
+        self.store = store
+
+    def calls(self, verb: str) -> list[list[str]]:
+        lines = (self.store / "calls.jsonl").read_text().splitlines()
+        return [words for words in map(json.loads, lines) if verb in words]
+
+    def jobsets(self) -> list[str]:
+        return [path.stem for path in self.store.glob("scaling-*.json") if path.suffixes == [".json"]]
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """kubectl on the PATH, and an image whose `python -m scaling job FILE` does as the bench was told."""
+    store, programs = tmp_path / "cluster", tmp_path / "bin"
+    for folder in (store, store / "image", programs):
+        folder.mkdir()
+    fake = Path(__file__).with_name("fake_kubectl.py")
+    _script(programs / "kubectl", f'exec "{sys.executable}" "{fake}" "{store}" "$@"')
+    _script(store / "image/python", f'shift 3; exec "{sys.executable}" "{FAKE_JOB}" "{bench.table}" "$@"')
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    yield Cluster(store)
+    (store / "hold").unlink(missing_ok=True)
+    (store / "down").unlink(missing_ok=True)
+    for name in Cluster(store).jobsets():
+        Kubectl("lab").delete(name)
+        Kubectl("lab").end_pods({"jobset.sigs.k8s.io/jobset-name": name})
+
+
+def _script(path: Path, line: str) -> None:
+    path.write_text(f"#!{shutil.which('bash')}\n{line}\n")
+    path.chmod(0o755)
+
+
+@pytest.fixture(params=["local", "slurm", "ray", "jobset"])
 def engine_of(request: pytest.FixtureRequest, bench: Bench) -> Callable[..., Engine]:
     """Makes each engine that there is, with the bench's jobs: the contract holds for all of them."""
 
@@ -219,4 +259,10 @@ def engine_of(request: pytest.FixtureRequest, bench: Bench) -> Callable[..., Eng
         cluster = request.getfixturevalue("ray_nodes")
         return RayEngine(RayConfig(address=cluster.address), processes, NOTHING, bench.command)
 
-    return {"local": local, "slurm": in_slurm, "ray": on_ray}[request.param]
+    def jobset(processes: int = 2) -> Engine:
+        folder = str(bench.directory.root.parent)
+        request.getfixturevalue("cluster")
+        config = JobSetConfig(image="i", claim="runs", mount_path=folder, namespace="lab", max_restarts=0)
+        return JobSetEngine(config.model_copy(update={"poll_seconds": 0.05}), processes, Kubectl("lab"))
+
+    return {"local": local, "slurm": in_slurm, "ray": on_ray, "jobset": jobset}[request.param]

@@ -1,7 +1,6 @@
 """Trajectories to observations: jobs for what is left, through the engine, with live progress."""
 
 from collections.abc import Callable, Sequence
-from functools import cache
 
 from scaling.config import Resources, Study
 from scaling.engines import EXIT_DISK_FULL, Engine, JobResult, OnTick, Rules, engine_of, supervise
@@ -60,11 +59,15 @@ def resources_for(study: Study, directory: RunDirectory) -> Callable[[Job], Reso
     if asked.memory_bytes or study.engine.kind != "local":
         return lambda _: asked
 
-    @cache
-    def resources_of(name: str, first: Trajectory) -> Resources:
-        return asked.model_copy(update={"memory_bytes": _memory(study, directory, first)})
+    known: dict[str, Resources] = {}
 
-    return lambda job: resources_of(job.name, job.trajectories[0])
+    def resources_of(job: Job) -> Resources:
+        if job.name not in known:
+            memory = _memory(study, directory, job.trajectories[0])
+            known[job.name] = asked.model_copy(update={"memory_bytes": memory})
+        return known[job.name]
+
+    return resources_of
 
 
 def ended(results: Sequence[JobResult]) -> int:

@@ -21,6 +21,11 @@ class MeshConfig(Part):
     tensor: Annotated[int, Field(ge=1)] = 1
     """Parts of heads, hidden features and vocabulary."""
 
+    @property
+    def devices(self) -> int:
+        """Of one job."""
+        return self.population * self.data * self.fsdp * self.tensor
+
 
 class EngineConfig(Part):
     """What runs the jobs. Never part of a trajectory's identity."""
@@ -31,6 +36,8 @@ class EngineConfig(Part):
     """Jobs side by side; one for each core that this process may use when not given."""
     expected_flops_per_second: Annotated[float, Field(gt=0)] = 2e10
     """Speed of one process, for the plan's expected time before anything was measured."""
+    price_per_device_hour: Annotated[float, Field(ge=0)] | None = None
+    """What an hour of one device costs, in any currency: the plan says what the study will cost."""
     compilation_cache: str | None = "~/.cache/scaling/compiled"
     """Folder of JAX's persistent compilation cache; null turns it off."""
     token_cache: str | None = "~/.cache/scaling/tokens"

@@ -4,14 +4,19 @@ The value is read as YAML and checked by the same models as the file, so that bo
 """
 
 import copy
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from scaling.config.reading import StudyError, parse_yaml
+from scaling.config.isoflop import IsoflopConfig
+from scaling.config.reading import StudyError, parse_yaml, tagged
 from scaling.config.study import Study
+from scaling.config.sweep import DESIGNS
+
+DESIGN_MEANING = f"How the cells are laid out: {', '.join(DESIGNS)}."
 
 
 def override(raw: Mapping[str, Any], arguments: Sequence[str]) -> dict[str, Any]:
@@ -34,13 +39,38 @@ def override(raw: Mapping[str, Any], arguments: Sequence[str]) -> dict[str, Any]
 
 
 def fields(model: type[BaseModel] = Study, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """(dotted option name, field) of every field that can be overridden."""
+    """(dotted option name, field) of every field that can be overridden; one for each design that has it."""
     for name, field in model.model_fields.items():
         option = f"{prefix}{name.replace('_', '-')}"
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+        members = tagged(field).values()
+        if members:
+            for member in members:
+                yield from fields(member, f"{option}.")
+        elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from fields(field.annotation, f"{option}.")
         else:
             yield option, field
+
+
+def explained() -> Iterator[tuple[str, str, str]]:
+    """(option, default as JSON, meaning) of every field; of a field that not every design has, after their names."""
+    designs: dict[tuple[str, str, str], list[str]] = {}
+    design = ""
+    for option, field in fields():
+        meaning = field.description or ""
+        if option == "sweep.design":
+            design = get_args(field.annotation)[0]
+            meaning, default = DESIGN_MEANING, _plain(IsoflopConfig.model_fields["design"])
+        else:
+            default = "required" if field.is_required() else _plain(field)
+        designs.setdefault((option, default, meaning), []).append(design if option.startswith("sweep.") else "")
+    for (option, default, meaning), of in designs.items():
+        some = option.startswith("sweep.") and len(of) < len(DESIGNS)
+        yield option, default, f"{', '.join(of)}: {meaning}" if some else meaning
+
+
+def _plain(field: FieldInfo) -> str:
+    return json.dumps(field.get_default(call_default_factory=True, validated_data={}), default=str)
 
 
 def _options(arguments: Sequence[str]) -> Iterator[tuple[str, list[Any]]]:
@@ -70,5 +100,4 @@ def _with_values(option: str, values: list[Any]) -> tuple[str, list[Any]]:
 
 def _is_sequence(parents: Sequence[str], leaf: str) -> bool:
     dotted = ".".join([*parents, leaf]).replace("_", "-")
-    field = dict(fields()).get(dotted)
-    return field is not None and "tuple" in str(field.annotation)
+    return any("tuple" in str(field.annotation) for option, field in fields() if option == dotted)

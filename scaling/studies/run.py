@@ -21,6 +21,7 @@ from scaling.studies import (
     sets,
     show,
     show_compiled,
+    show_plan,
     show_sets,
     text,
 )
@@ -56,7 +57,10 @@ def run(study: Study, root: Path) -> int:
         known.keep(study, tokens, directory)
         changed = sets.keep(named, directory)
         own_parts.keep(count, directory)
-        show.start(planned, tokens, root)
+        show.text(planned, tokens)
+        show_plan.totals(planned)
+        show_plan.skipped(planned.skipped)
+        show.line(f"run directory: {root}")
         for line in (*(sets.said(one.record) for one in named), *changed):
             show.line(line)
         _refuse_what_cannot_fit(study, directory, planned)

@@ -6,7 +6,8 @@ The value is read as YAML and checked by the same models as the file, so that bo
 import copy
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, get_args
+from types import UnionType
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -100,4 +101,9 @@ def _with_values(option: str, values: list[Any]) -> tuple[str, list[Any]]:
 
 def _is_sequence(parents: Sequence[str], leaf: str) -> bool:
     dotted = ".".join([*parents, leaf]).replace("_", "-")
-    return any("tuple" in str(field.annotation) for option, field in fields() if option == dotted)
+    kinds = [field.annotation for option, field in fields() if option == dotted]
+    return any(get_origin(one) is tuple for kind in kinds for one in (get_args(kind) if _either(kind) else (kind,)))
+
+
+def _either(annotation: Any) -> bool:
+    return isinstance(annotation, UnionType)

@@ -34,11 +34,12 @@ Done = Callable[[Trajectory], int]
 
 
 def shape_rows(plan: Plan, done: Done | None = None) -> tuple[ShapeRow, ...]:
-    """The plan's shapes in its order."""
+    """The plan's shapes, smallest first."""
     groups: dict[object, list[tuple[Trajectory, int]]] = {}
     for trajectory, tokens in zip(plan.trajectories, plan.training_tokens, strict=True):
         groups.setdefault(trajectory.shape, []).append((trajectory, tokens))
-    return tuple(_row(plan, group, done) for group in groups.values())
+    rows = (_row(plan, group, done) for group in groups.values())
+    return tuple(sorted(rows, key=lambda row: (row.width, row.layers, row.params)))
 
 
 def device_hours(plan: Plan) -> float:

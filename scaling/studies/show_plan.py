@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
@@ -65,11 +66,16 @@ def totals(planned: Plan) -> None:
 def skipped(found: Sequence[Skipped]) -> None:
     """How many cells are left out for each reason, and which."""
     for because, many in Counter(one.because for one in found).items():
-        own = [one for one in found if one.because == because]
-        names = dict.fromkeys(name for one in own for name in one.cell.values)
-        where = "; ".join(f"{name} {_common([one.cell.values.get(name) for one in own])}" for name in names)
+        own = [_values(one) for one in found if one.because == because]
+        names = dict.fromkeys(name for values in own for name in values)
+        where = "; ".join(f"{name} {_common([values.get(name) for values in own])}" for name in names)
         cells = "1 cell" if many == 1 else f"{many:,} cells"
         console().print(escape(f"skipped: {cells}, because: {because} ({where})"), soft_wrap=True)
+
+
+def _values(one: Skipped) -> dict[str, Any]:
+    """What varies, by the width that a size came to."""
+    return {"width": one.width} | {name: value for name, value in one.cell.values.items() if name != "params"}
 
 
 def _common(values: Sequence[object]) -> str:
@@ -122,22 +128,33 @@ def _shapes(rows: Sequence[ShapeRow]) -> None:
 
 
 def _trajectories(planned: Plan) -> None:
+    """An IsoFLOP's budgets and epochs; of other designs, how each trajectory is trained."""
+    isoflop = planned.study.sweep.design == "isoflop"
+    own = ("N", *(() if isoflop else ("rate", "batch")), *(("budget",) if isoflop else ()), "D", "D/N", "C", "steps")
+    own = (*own, "epochs") if isoflop else own
     drawn = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("trajectory", "N", "budget", "D", "D/N", "C", "steps", "epochs", "expected"):
+    for name in ("trajectory", *own, "expected"):
         drawn.add_column(name, justify="left" if name == "trajectory" else "right")
     for row in planned.rows():
-        lines = zip(row.budgets, row.tokens, row.tokens_per_param, row.flops, row.steps, row.epochs, strict=True)
-        for index, (budget, tokens, ratio, flops, steps, epochs) in enumerate(lines):
+        for index in range(len(row.tokens)):
             first = index == 0
+            once = {
+                "N": f"{row.params:,}",
+                "rate": f"{row.learning_rate:.3g}",
+                "batch": f"{row.batch_tokens:,}",
+            }
+            each = {
+                "budget": f"{row.budgets[index]:.1e}",
+                "D": f"{row.tokens[index]:,}",
+                "D/N": f"{row.tokens_per_param[index]:.0f}",
+                "C": f"{row.flops[index]:.2e}",
+                "steps": f"{row.steps[index]:,}",
+                "epochs": f"{row.epochs[index]:.2f}",
+            }
+            told = each | (once if first else dict.fromkeys(once, ""))
             drawn.add_row(
                 row.id if first else "",
-                f"{row.params:,}" if first else "",
-                f"{budget:.1e}",
-                f"{tokens:,}",
-                f"{ratio:.0f}",
-                f"{flops:.2e}",
-                f"{steps:,}",
-                f"{epochs:.2f}",
+                *(told[name] for name in own),
                 duration(row.expected_seconds) if first else "",
             )
     console().print(drawn)

@@ -171,6 +171,7 @@ LADDER = {"name": "x", "sweep": {"design": "ladder", "widths": [16, 32], "tokens
         (["--sweep.widths", "16", "48"], "widths", (16, 48)),
         (["--sweep.widths", "64"], "widths", (64,)),
         (["--sweep.tokens-per-param", "10", "40"], "tokens_per_param", (10.0, 40.0)),
+        (["--sweep.design", "chinchilla", "--sweep.tokens-per-param", "40"], "tokens_per_param", 40.0),
         (["--sweep.seeds", "3"], "seeds", 3),
         (["--sweep.factors.training.beta1", "0.8", "0.9"], "factors", {"training.beta1": (0.8, 0.9)}),
         (["--sweep.factors", "{training.beta1: [0.8, 0.9]}"], "factors", {"training.beta1": (0.8, 0.9)}),

@@ -27,28 +27,32 @@ def override(raw: Mapping[str, Any], arguments: Sequence[str]) -> dict[str, Any]
       StudyError: an argument that is not an option, or an option without a value.
     """
     changed = copy.deepcopy(dict(raw))
-    for option, values in _options(arguments):
+    given = list(_options(arguments))
+    design = _design(changed, given)
+    for option, values in given:
         *parents, leaf = option.replace("-", "_").split(".")
         part = changed
         for parent in parents:
             part = part.setdefault(parent, {})
             if not isinstance(part, dict):
                 raise StudyError(f"--{option}: {parent} is {part!r} in the study, not a part with fields")
-        scalar = len(values) == 1 and (isinstance(values[0], list) or not _is_sequence(parents, leaf))
+        scalar = len(values) == 1 and (isinstance(values[0], list) or not _is_sequence(parents, leaf, design))
         part[leaf] = values[0] if scalar else values
     return changed
 
 
-def fields(model: type[BaseModel] = Study, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """(dotted option name, field) of every field that can be overridden; one for each design that has it."""
+def fields(
+    model: type[BaseModel] = Study, prefix: str = "", design: str | None = None
+) -> Iterator[tuple[str, FieldInfo]]:
+    """(dotted option name, field) of every field that can be overridden; of one design, or for each that has it."""
     for name, field in model.model_fields.items():
         option = f"{prefix}{name.replace('_', '-')}"
-        members = tagged(field).values()
+        members = tagged(field)
         if members:
-            for member in members:
-                yield from fields(member, f"{option}.")
+            for member in [members[design]] if design in members else members.values():
+                yield from fields(member, f"{option}.", design)
         elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from fields(field.annotation, f"{option}.")
+            yield from fields(field.annotation, f"{option}.", design)
         else:
             yield option, field
 
@@ -99,9 +103,16 @@ def _with_values(option: str, values: list[Any]) -> tuple[str, list[Any]]:
     return option, values
 
 
-def _is_sequence(parents: Sequence[str], leaf: str) -> bool:
+def _design(raw: Mapping[str, Any], given: Sequence[tuple[str, list[Any]]]) -> str | None:
+    """The sweep's design as it will be; None where there is no such sweep."""
+    named = [values[0] for option, values in given if option == "sweep.design"]
+    sweep = raw.get("sweep", {})
+    return str(named[-1] if named else sweep.get("design", "isoflop")) if isinstance(sweep, Mapping) else None
+
+
+def _is_sequence(parents: Sequence[str], leaf: str, design: str | None) -> bool:
     dotted = ".".join([*parents, leaf]).replace("_", "-")
-    kinds = [field.annotation for option, field in fields() if option == dotted]
+    kinds = [field.annotation for option, field in fields(design=design) if option == dotted]
     return any(get_origin(one) is tuple for kind in kinds for one in (get_args(kind) if _either(kind) else (kind,)))
 
 

@@ -41,9 +41,6 @@ def expected_check(study: Study, data: DataRecord, largest_budget: float, count:
 
 def _made(study: Study, data: DataRecord, width: int, budget: float, count: Count) -> tuple[Trajectory, ...]:
     maker = Maker(study, data, count)
-    size = maker.sizes.at((), width)
-    horizon = maker.horizon(size, FLOPS, budget, round_up=True)
-    size.horizons[FLOPS, budget] = horizon
     seeds = range(FIRST_CHECK_SEED, FIRST_CHECK_SEED + study.check.seeds)
-    placed = [maker.placed(Cell({"width": width, FLOPS: budget}, k)) for k in seeds]
-    return tuple(maker.trajectory(one, [horizon], "check") for one in placed)
+    placed = [maker.placed(Cell({"width": width, FLOPS: budget}, k), round_up=True) for k in seeds]
+    return tuple(maker.trajectory(one, [one.horizon], "check") for one in placed)

@@ -84,9 +84,16 @@ class Maker:
         self.sizes = Sizes(study, count)
         self._names: dict[tuple[str, ...], _Names] = {}
         self._shares: dict[str, dict[str, float]] = {}
+        self._horizons: dict[tuple[Size, str, float, bool], Horizon] = {}
+        self._recipes: dict[Any, tuple[Recipe, Any]] = {}
+        self._templates: dict[Size, Trajectory] = {}
 
-    def placed(self, cell: Cell) -> Placed:
-        """Raises StudyError where there is no such model."""
+    def placed(self, cell: Cell, round_up: bool = False) -> Placed:
+        """`round_up` has the horizon reach what the cell asks for.
+
+        Raises:
+          StudyError: there is no such model.
+        """
         values = cell.values
         names = self._named(tuple(values))
         settings: Settings = tuple((name, values[name]) for name in names.settings)
@@ -94,14 +101,21 @@ class Maker:
         if names.size != "width":
             width = self.sizes.nearest(settings, width)
         size = self.sizes.at(settings, width)
-        horizon = self.horizon(size, names.horizon, values[names.horizon])
+        horizon = self._horizon(size, names.horizon, values[names.horizon], round_up)
         recipe, identity = self._recipe(size, cell, names.numbers, horizon)
         return Placed(cell, size, recipe, identity, horizon)
 
-    def horizon(self, size: Size, kind: str, value: float, round_up: bool = False) -> Horizon:
+    def trajectory(self, placed: Placed, horizons: Iterable[Horizon], role: Role) -> Trajectory:
+        """One trajectory; checked once for each size, then copied with another recipe and other horizons."""
+        size, own = placed.size, tuple(horizons)
+        if size not in self._templates:
+            self._templates[size] = size.trajectory(size.recipe, self._data, own)
+        return self._templates[size].model_copy(update={"recipe": placed.recipe, "role": role, "horizons": own})
+
+    def _horizon(self, size: Size, kind: str, value: float, round_up: bool) -> Horizon:
         """At so many tokens, tokens a parameter, or FLOPs."""
-        key = (kind, value)
-        if round_up or key not in size.horizons:
+        key = (size, kind, value, round_up)
+        if key not in self._horizons:
             if kind == FLOPS:
                 tokens, budget = Fraction(value) / size.flops_per_token, value
             else:
@@ -109,18 +123,8 @@ class Maker:
                 numerator *= size.params if kind == "tokens_per_param" else 1
                 tokens, budget = Fraction(numerator, denominator), numerator * size.flops_per_token / denominator
             length, training = size.model.sequence_length, size.study.training
-            found = horizon_at(tokens, budget, size.recipe, length, training, round_up)
-            if round_up:
-                return found
-            size.horizons[key] = found
-        return size.horizons[key]
-
-    def trajectory(self, placed: Placed, horizons: Iterable[Horizon], role: Role) -> Trajectory:
-        """One trajectory; checked once for each size, then copied with another recipe and other horizons."""
-        size, own = placed.size, tuple(horizons)
-        if not size.template:
-            size.template.append(size.trajectory(size.recipe, self._data, own))
-        return size.template[0].model_copy(update={"recipe": placed.recipe, "role": role, "horizons": own})
+            self._horizons[key] = horizon_at(tokens, budget, size.recipe, length, training, round_up)
+        return self._horizons[key]
 
     def _named(self, names: tuple[str, ...]) -> _Names:
         if names not in self._names:
@@ -137,8 +141,8 @@ class Maker:
         values = cell.values
         mixture = self._mixture(values[MIXTURE]) if MIXTURE in values else None
         steps = horizon.steps if falls(size.recipe.schedule) else None
-        key = (*(values[name] for name in numbers), numbers, mixture and tuple(mixture.items()), cell.seed, steps)
-        if key not in size.recipes:
+        key = (size, *(values[name] for name in numbers), numbers, mixture and tuple(mixture.items()), cell.seed, steps)
+        if key not in self._recipes:
             changes: dict[str, Any] = {
                 "seed": SEEDS_PER_STUDY * self._study.seed + cell.seed,
                 "total_steps": steps,
@@ -150,8 +154,8 @@ class Maker:
             changes |= {} if mixture is None else {"mixture": mixture}
             recipe = size.recipe.model_copy(update=changes)
             plain = dict(recipe.__dict__, mixture=tuple(recipe.mixture.items()))
-            size.recipes[key] = recipe, (size.model, tuple(plain.values()))
-        return size.recipes[key]
+            self._recipes[key] = recipe, (size.model, tuple(plain.values()))
+        return self._recipes[key]
 
     def _mixture(self, weights: Mapping[str, float]) -> dict[str, float]:
         key = repr(weights)

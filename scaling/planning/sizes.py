@@ -1,7 +1,7 @@
 """Sizes of a sweep under what it varies: each model, its counts and its rules are worked out once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -23,7 +23,6 @@ class Size:
     Attributes:
       study: with the settings in their fields.
       recipe: of the study's own learning rate, mixture and seed 0.
-      horizons, recipes, template: what was made of it before.
     """
 
     study: Study
@@ -32,9 +31,6 @@ class Size:
     flops_per_token: int
     counts: Counts
     recipe: Recipe
-    horizons: dict[tuple[str, float], Horizon] = field(default_factory=dict)
-    recipes: dict[Any, tuple[Recipe, Any]] = field(default_factory=dict)
-    template: list[Trajectory] = field(default_factory=list)
 
     def learning_rate(self, peak: float, factor: float) -> float:
         """At this width, for a peak at the reference width, times `factor`."""

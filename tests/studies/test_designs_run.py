@@ -22,7 +22,7 @@ LADDER = {
 BOWLS = {
     "design": "bowls",
     "widths": [8, 16],
-    "tokens_per_param": [1, 2, 4],
+    "tokens_per_param": [1, 2, 3],
     "learning_rate_factors": [0.25, 0.5, 1, 2],
     "batch_factors": [1],
 }

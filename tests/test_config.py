@@ -7,10 +7,12 @@ import pytest
 import yaml
 
 from scaling.config import (
+    DESIGNS,
     ModelConfig,
     Study,
     StudyError,
     dump_study,
+    explained,
     fields,
     load_study,
     override,
@@ -158,6 +160,55 @@ def test_a_model_that_cannot_be_built(changes: dict[str, int], words: str) -> No
     shape = {"layers": 1, "width": 32, "heads": 4, "kv_heads": 4, "ffn_width": 8, "vocabulary": 9, "sequence_length": 4}
     with pytest.raises(ValueError, match=words):
         ModelConfig(**(shape | changes))
+
+
+LADDER = {"name": "x", "sweep": {"design": "ladder", "widths": [16, 32], "tokens_per_param": [20]}}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field", "value"),
+    [
+        (["--sweep.widths", "16", "48"], "widths", (16, 48)),
+        (["--sweep.widths", "64"], "widths", (64,)),
+        (["--sweep.tokens-per-param", "10", "40"], "tokens_per_param", (10.0, 40.0)),
+        (["--sweep.design", "chinchilla", "--sweep.tokens-per-param", "40"], "tokens_per_param", 40.0),
+        (["--sweep.seeds", "3"], "seeds", 3),
+        (["--sweep.factors.training.beta1", "0.8", "0.9"], "factors", {"training.beta1": (0.8, 0.9)}),
+        (["--sweep.factors", "{training.beta1: [0.8, 0.9]}"], "factors", {"training.beta1": (0.8, 0.9)}),
+    ],
+)
+def test_fields_of_a_design_are_options(arguments: list[str], field: str, value: Any) -> None:
+    assert getattr(parse_study(override(LADDER, arguments)).sweep, field) == value
+
+
+def test_a_design_comes_back_from_yaml_and_isoflop_needs_no_name() -> None:
+    study = parse_study(
+        override(LADDER, ["--sweep.skip", "[{when: {width: {above: 16}, seed: [0, 2]}, because: dear}]"])
+    )
+    assert parse_study(parse_yaml(dump_study(study), "x")) == study
+    assert parse_study({"name": "x"}).sweep.design == "isoflop"
+    assert parse_study({"name": "x", "sweep": {"widths": [16, 32]}}).sweep == parse_study(
+        {"name": "x", "sweep": {"design": "isoflop", "widths": [16, 32]}}
+    ).sweep  # fmt: skip
+
+
+def test_the_schema_tells_designs_apart_by_name() -> None:
+    schema = Study.model_json_schema()
+    sweep = schema["properties"]["sweep"]
+    assert sweep["discriminator"]["propertyName"] == "design"
+    assert set(sweep["discriminator"]["mapping"]) == set(DESIGNS)
+    for name, member in sweep["discriminator"]["mapping"].items():
+        part = schema["$defs"][member.rpartition("/")[2]]
+        assert part["properties"]["design"]["const"] == name
+        assert ("design" in part.get("required", ())) == (name != "isoflop")
+
+
+def test_every_field_is_explained_once_with_the_designs_that_have_it() -> None:
+    told = list(explained())
+    assert len(set(told)) == len(told)
+    assert ("sweep.samples", "required") in {(option, default) for option, default, _ in told}
+    of = {meaning.partition(":")[0] for option, _, meaning in told if option == "sweep.tokens-per-param"}
+    assert of == {"ladder, bowls", "chinchilla"}
 
 
 def test_read_study_is_plain_data() -> None:

@@ -1,13 +1,12 @@
 """How arguments are read: one parser a verb, and errors that come as one line."""
 
 import argparse
-import json
 import math
 import os
 import sys
 from typing import Any, NoReturn
 
-from scaling.config import Study, StudyError, fields, is_own, override, parse_study, read_study
+from scaling.config import Study, StudyError, explained, is_own, override, parse_study, read_study
 
 
 class Parser(argparse.ArgumentParser):
@@ -43,9 +42,8 @@ class _HelpAll(argparse.Action):
     """Lists every field of the study with its default and meaning."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
-        for option, field in fields():
-            default = "required" if field.is_required() else json.dumps(field.default)
-            print(f"--{option}  ({default})\n    {field.description}")
+        for option, default, meaning in explained():
+            print(f"--{option}  ({default})\n    {meaning}")
         parser.exit()
 
 

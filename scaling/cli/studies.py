@@ -2,28 +2,38 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from scaling.cli.parsing import Parser, study, study_parser
-from scaling.config import StudyError
+from scaling.config import Study, StudyError
+from scaling.records import RunDirectory
 
 
 def plan(arguments: list[str]) -> int:
     from scaling import planning
-    from scaling.studies import own_parts, sets, show, text
+    from scaling.studies import done, own_parts, sets, show, show_plan, text
 
-    parser = study_parser("plan", "Print what would run; train nothing.", "scaling plan configs/quickstart.yaml")
+    parser = study_parser(
+        "plan",
+        "Print what would run, how long it takes and what it costs; train nothing.",
+        "scaling plan configs/quickstart.yaml",
+    )
+    parser.add_argument("--out", metavar="DIR", help="run directory: say what of the plan is done there")
     parser.add_argument("--json", action="store_true", help="as JSON")
     options, rest = parser.parse_known_args(arguments)
     asked = study(options.study, rest)
+    directory = _run_directory(options.out, asked)
     own_parts.check(asked)
     tokens = text.tokens_of(asked)
     named = [one.record for one in sets.read(asked, tokens, asked.evaluation.sets, "evaluation.sets.")]
-    planned = planning.plan(asked, tokens.record, own_parts.counter(asked))
+    planned = planning.plan(asked, tokens.record, own_parts.counter(asked, directory))
+    finished = None if directory is None else done.done(planned, directory)
     if options.json:
-        also = {"sets": [one.model_dump(mode="json") for one in named]} if named else {}
+        also: dict[str, Any] = {"sets": [one.model_dump(mode="json") for one in named]} if named else {}
+        also |= {} if finished is None else {"done": finished.as_json()}
         print(json.dumps(planned.as_json() | also, indent=2))
         return 0
-    show.plan(planned)
+    show_plan.plan(planned, finished)
     for one in named:
         show.line(sets.said(one))
     return 0
@@ -31,9 +41,7 @@ def plan(arguments: list[str]) -> int:
 
 def preflight(arguments: list[str]) -> int:
     from scaling import planning
-    from scaling.records import RunDirectory
     from scaling.studies import compiled, examined, own_parts, show_compiled, text
-    from scaling.studies.preflight import check_directory
 
     parser = study_parser(
         "preflight",
@@ -45,12 +53,7 @@ def preflight(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="as JSON")
     options, rest = parser.parse_known_args(arguments)
     asked = study(options.study, rest)
-    directory = None
-    if options.out:
-        check_directory(asked, Path(options.out))
-        if not RunDirectory(options.out).study.is_file():
-            raise StudyError(f"--out is {options.out}, no run directory yet; leave --out out, or `scaling run` first")
-        directory = RunDirectory(options.out)
+    directory = _run_directory(options.out, asked)
     own_parts.check(asked)
     planned = planning.plan(asked, text.tokens_of(asked).record, own_parts.counter(asked))
     trajectories = [*planned.trajectories, *planned.expected_check]
@@ -105,9 +108,24 @@ def report(arguments: list[str]) -> int:
 
 
 def schema(arguments: list[str]) -> int:
-    from scaling.config import Study
-
     parser = Parser("schema", "The study's JSON schema.", "scaling schema > study.schema.json")
     parser.parse_args(arguments)
     print(json.dumps(Study.model_json_schema(), indent=2))
     return 0
+
+
+def _run_directory(out: str | None, asked: Study) -> RunDirectory | None:
+    """The run directory that --out names.
+
+    Raises:
+      StudyError: it is none, or belongs to another study.
+    """
+    from scaling.studies.preflight import check_directory
+
+    if not out:
+        return None
+    check_directory(asked, Path(out))
+    directory = RunDirectory(out)
+    if not directory.study.is_file():
+        raise StudyError(f"--out is {out}, no run directory yet; leave --out out, or `scaling run` first")
+    return directory

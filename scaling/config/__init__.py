@@ -2,26 +2,32 @@
 
 from scaling.config.clusters import RayConfig, SlurmConfig
 from scaling.config.compute import ComputeConfig
+from scaling.config.crossed import CrossedConfig
 from scaling.config.data import CorpusConfig, DataConfig, DomainConfig, HuggingFaceConfig
 from scaling.config.engine import EngineConfig, MeshConfig
 from scaling.config.evaluation import EvaluationConfig, SetConfig
+from scaling.config.factors import HORIZONS, MIXTURE, RELATIVE, SIZES, is_whole
+from scaling.config.family import FamilyConfig
+from scaling.config.isoflop import IsoflopConfig
 from scaling.config.jobset import JobSetConfig
+from scaling.config.ladders import CHINCHILLA, BowlsConfig, ChinchillaConfig, LadderConfig, OvertrainingConfig
 from scaling.config.model import ModelConfig, Optimizer, Parameterization, Schedule, nearest_multiples, unused
-from scaling.config.overrides import fields, override
+from scaling.config.overrides import explained, fields, override
 from scaling.config.own import Own, OwnPart, changed, is_own, loaded
 from scaling.config.part import Part
 from scaling.config.reading import StudyError, dump_study, explain, load_study, parse_study, parse_yaml, read_study
 from scaling.config.resources import Resources
+from scaling.config.skip import Condition, SkipConfig
 from scaling.config.slices import SliceShape
+from scaling.config.spaces import DrawnConfig, GridConfig, ListConfig, QuasirandomConfig, RandomConfig
 from scaling.config.study import (
     AccountingConfig,
     CheckConfig,
     CheckpointConfig,
-    FamilyConfig,
     LawsConfig,
     Study,
-    SweepConfig,
 )
+from scaling.config.sweep import DESIGNS, SweepConfig
 from scaling.config.synthetic import SYNTHETIC, SyntheticConfig
 from scaling.config.target import TargetConfig
 from scaling.config.tokenizer import BYTES_VOCABULARY, BpeConfig, PretokenizedConfig, TokenizerFile
@@ -29,33 +35,52 @@ from scaling.config.training import TrainingConfig
 
 __all__ = [
     "BYTES_VOCABULARY",
+    "CHINCHILLA",
+    "DESIGNS",
+    "HORIZONS",
+    "MIXTURE",
+    "RELATIVE",
+    "SIZES",
     "SYNTHETIC",
     "AccountingConfig",
+    "BowlsConfig",
     "BpeConfig",
     "CheckConfig",
     "CheckpointConfig",
+    "ChinchillaConfig",
     "ComputeConfig",
+    "Condition",
     "CorpusConfig",
+    "CrossedConfig",
     "DataConfig",
     "DomainConfig",
+    "DrawnConfig",
     "EngineConfig",
     "EvaluationConfig",
     "FamilyConfig",
+    "GridConfig",
     "HuggingFaceConfig",
+    "IsoflopConfig",
     "JobSetConfig",
+    "LadderConfig",
     "LawsConfig",
+    "ListConfig",
     "MeshConfig",
     "ModelConfig",
     "Optimizer",
+    "OvertrainingConfig",
     "Own",
     "OwnPart",
     "Parameterization",
     "Part",
     "PretokenizedConfig",
+    "QuasirandomConfig",
+    "RandomConfig",
     "RayConfig",
     "Resources",
     "Schedule",
     "SetConfig",
+    "SkipConfig",
     "SliceShape",
     "SlurmConfig",
     "Study",
@@ -68,8 +93,10 @@ __all__ = [
     "changed",
     "dump_study",
     "explain",
+    "explained",
     "fields",
     "is_own",
+    "is_whole",
     "load_study",
     "loaded",
     "nearest_multiples",

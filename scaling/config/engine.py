@@ -58,6 +58,8 @@ class EngineConfig(Part):
     """Of kind jobset."""
     expected_flops_per_second: Annotated[float, Field(gt=0)] = 2e10
     """Speed of one process, for the plan's expected time before anything was measured."""
+    price_per_device_hour: Annotated[float, Field(ge=0)] | None = None
+    """What an hour of one device costs, in any currency: the plan says what the study will cost."""
     compilation_cache: str | None = "~/.cache/scaling/compiled"
     """Folder of JAX's persistent compilation cache; null turns it off."""
     token_cache: str | None = "~/.cache/scaling/tokens"

@@ -4,10 +4,12 @@ import difflib
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from types import NoneType, UnionType
 from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from scaling.config.study import Study
@@ -72,32 +74,69 @@ def explain(error: ValidationError, root: type[BaseModel]) -> str:
 
 
 def _explain_one(item: ErrorDetails, root: type[BaseModel]) -> str:
-    dotted = ".".join(str(part) for part in item["loc"])
+    names, place, beside = _walk(item["loc"], root)
+    dotted = ".".join(names)
     if item["type"] == "extra_forbidden":
-        fields = _fields_at(item["loc"][:-1], root)
-        close = difflib.get_close_matches(str(item["loc"][-1]), fields, n=1, cutoff=0.5)
-        hint = f"did you mean {close[0]}?" if close else f"fields there: {', '.join(fields)}"
-        return f"{dotted} is not a field; {hint}"
+        return f"{dotted} is not a field{_instead(str(item['loc'][-1]), place, beside)}"
     message = re.sub(r"^Value error, ", "", item["msg"])
     if item["type"] == "missing":
         return f"{dotted} is missing; give it a value"
     if item["type"] == "value_error":
-        prefix = f"{dotted}." if dotted and not message.startswith("is ") else f"{dotted} " if dotted else ""
+        prefix = f"{dotted}." if dotted and not message.startswith(("is ", "has ")) else f"{dotted} " if dotted else ""
         return prefix + message
     return f"{dotted} is {item['input']!r}; {message[0].lower()}{message[1:]}"
 
 
-def _fields_at(location: tuple[int | str, ...], root: type[BaseModel]) -> list[str]:
+def tagged(field: FieldInfo) -> dict[str, type[BaseModel]]:
+    """Tag -> member, of a field that is one of several models, told apart by a field of theirs; else nothing."""
+    if not isinstance(field.discriminator, str):
+        return {}
+    members = get_args(field.annotation)
+    return {get_args(one.model_fields[field.discriminator].annotation)[0]: one for one in members}
+
+
+def _instead(name: str, place: type[BaseModel], beside: Mapping[str, type[BaseModel]]) -> str:
+    """What could have been meant by a field that `place`, one of the models `beside` it, does not have."""
+    of = next((f" of {tag}" for tag, one in beside.items() if one is place), "")
+    others = [tag for tag, one in beside.items() if name in one.model_fields]
+    if others:
+        return f"{of}; it is one of {', '.join(others)}"
+    close = difflib.get_close_matches(name, place.model_fields, n=1, cutoff=0.5)
+    return f"{of}; did you mean {close[0]}?" if close else f"{of}; fields there: {', '.join(place.model_fields)}"
+
+
+def _walk(
+    location: tuple[int | str, ...], root: type[BaseModel]
+) -> tuple[list[str], Any, Mapping[str, type[BaseModel]]]:
+    """(names on the way, without the tags of unions; the model that holds the last; its union's members by tag)."""
+    names: list[str] = []
     model: Any = root
+    members: dict[str, type[BaseModel]] = {}
+    holder, beside = model, members
     for part in location:
+        if members and model is None:
+            model = members[str(part)]
+            continue
+        names.append(str(part))
+        model = _bare(model)
+        holder, beside, members = model, members, {}
         if isinstance(part, int):
-            model = get_args(model)[0]
+            model = next(iter(get_args(model)), None)
         elif hasattr(model, "model_fields"):
-            model = model.model_fields[part].annotation
-        else:  # a mapping: its values, which may be annotated
-            model = get_args(model)[1]
-            model = get_args(model)[0] if hasattr(model, "__metadata__") else model
-    return list(model.model_fields)
+            field = model.model_fields.get(part)
+            members = {} if field is None else tagged(field)
+            model = None if field is None or members else field.annotation
+        else:  # a mapping: its values
+            model = next(iter(get_args(model)[1:]), None)
+    return names, holder, beside
+
+
+def _bare(annotation: Any) -> Any:
+    """Without metadata, and without None where one other is left."""
+    if hasattr(annotation, "__metadata__"):
+        return _bare(get_args(annotation)[0])
+    others = [one for one in get_args(annotation) if one is not NoneType]
+    return others[0] if isinstance(annotation, UnionType) and len(others) == 1 else annotation
 
 
 def _nearby(path: Path) -> str:

@@ -2,67 +2,18 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from scaling.config.data import DataConfig
 from scaling.config.engine import EngineConfig
 from scaling.config.evaluation import EvaluationConfig
+from scaling.config.family import FamilyConfig
+from scaling.config.isoflop import IsoflopConfig
 from scaling.config.model import nearest_multiples
-from scaling.config.own import Own, OwnPart
+from scaling.config.own import Own
 from scaling.config.part import Part
+from scaling.config.sweep import SweepConfig
 from scaling.config.training import TrainingConfig
-
-
-class FamilyConfig(Part):
-    """The rule that makes a ModelConfig for each width."""
-
-    layers: Annotated[int, Field(ge=1)] = 2
-    """Layers at training.reference_width."""
-    depth_exponent: Annotated[float, Field(ge=0, le=2)] = 0.0
-    """layers(width) = layers x (width / reference_width)^depth_exponent, rounded, at least 1."""
-    head_width: Annotated[int, Field(ge=1)] = 16
-    """Size of one attention head; width must be a multiple of it."""
-    heads: Annotated[int, Field(ge=1)] | None = None
-    """The same number of heads at every width, each width / heads wide; head_width is not used then."""
-    queries_per_kv_head: Annotated[int, Field(ge=1)] = 1
-    """Query heads that share one key and value head."""
-    ffn_ratio: Annotated[float, Field(gt=0)] = 2.75
-    """ffn_width = ffn_ratio x width, rounded up to a multiple of 8."""
-    feed_forward: Literal["swiglu", "gelu", "relu2"] = "swiglu"
-    """SwiGLU, GELU or squared ReLU."""
-    positions: Literal["rotary", "learned", "none"] = "rotary"
-    """How a token knows its place."""
-    qk_norm: bool = True
-    """RMSNorm on queries and keys, per head."""
-    tied_head: bool = False
-    """The output head is the transpose of the token embedding."""
-    sequence_length: Annotated[int, Field(ge=2)] = 128
-    """Tokens that one training sequence predicts."""
-    layer_loop: Literal["auto", "scan", "unroll"] = "auto"
-    """Scan or unroll the layers; auto scans above 6."""
-    block: OwnPart | None = None
-    """Your own block as module:attribute, in place of attention and feed-forward; see docs/own_parts.md."""
-    model: OwnPart | None = None
-    """Your own whole model as module:attribute."""
-
-    @model_validator(mode="after")
-    def _one_own(self) -> "FamilyConfig":
-        if self.block is not None and self.model is not None:
-            raise ValueError(
-                f"block is {self.block!r}, but model is {self.model!r}, which makes its own; leave one out"
-            )
-        return self
-
-    @property
-    def width_unit(self) -> int:
-        """Widths are multiples of this: whole heads, in whole groups on a kv head, even sizes if rotary."""
-        if self.heads:
-            return self.heads * (2 if self.positions == "rotary" else 1)
-        return self.head_width * self.queries_per_kv_head
-
-    def heads_at(self, width: int) -> int:
-        """Query heads of the model at `width`."""
-        return self.heads or width // self.head_width
 
 
 class CheckpointConfig(Part):
@@ -77,58 +28,6 @@ class CheckpointConfig(Part):
     keep_models: Literal["all", "last", "none"] = "all"
     """Annealed models to keep, parameters alone: of every horizon, or of each trajectory's largest; `scaling evaluate`
     needs them."""
-
-
-class SweepConfig(Part):
-    """Which sizes, which budgets, which seeds."""
-
-    design: Literal["isoflop"] = "isoflop"
-    """At each budget, several sizes around the expected optimum."""
-    budgets: Annotated[tuple[float, ...], Field(min_length=1)] = (3e10, 8e10, 2e11, 5e11)
-    """Compute budgets in FLOPs, under accounting.flops."""
-    widths: Annotated[tuple[int, ...], Field(min_length=1)] = (16, 32, 48, 64, 80, 96, 128)
-    """The sizes, as widths of the family."""
-    sizes_per_budget: Annotated[int, Field(ge=1)] = 5
-    """Sizes trained at each budget: those nearest to expected_tokens_per_param."""
-    expected_tokens_per_param: Annotated[float, Field(gt=0)] = 20.0
-    """Where the optimum is expected at the smallest budget; centres the first window of sizes."""
-    expected_exponent: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Expected growth of the best size with compute, N* ~ C^exponent; moves the window from budget to budget."""
-    replicate_widths: tuple[int, ...] = ()
-    """Sizes that are trained with several seeds, so that run-to-run noise is measured."""
-    replicate_budgets: Annotated[int, Field(ge=1)] = 2
-    """How many of a replicated size's lowest budgets the extra seeds cover."""
-    replicate_seeds: Annotated[int, Field(ge=1)] = 3
-    """Seeds at each replicated size, the first one included."""
-    mixtures: tuple[dict[str, Annotated[float, Field(ge=0)]], ...] = ()
-    """Other mixtures than data.mixture's own to train on too, as [{web: 1, code: 0}, ...]; a domain left out has 0. The
-    study's laws do not see them: they are for the forms mixture, mixture_additive and mixture_joint."""
-    mixture_widths: tuple[int, ...] = ()
-    """Sizes that are trained on each of mixtures; all of widths where empty."""
-    mixture_budgets: Annotated[int, Field(ge=1)] | None = None
-    """How many of such a size's lowest budgets; all of them where not given."""
-
-    @field_validator("budgets", "widths", "replicate_widths", "mixture_widths")
-    @classmethod
-    def _distinct(cls, values: tuple[float, ...]) -> tuple[float, ...]:
-        if any(value <= 0 for value in values):
-            raise ValueError(f"is {list(values)}; every entry must be positive")
-        if len(set(values)) != len(values):
-            raise ValueError(f"is {list(values)}; an entry appears twice")
-        return tuple(sorted(values))
-
-    @model_validator(mode="after")
-    def _enough(self) -> "SweepConfig":
-        if len(self.widths) < 2:
-            raise ValueError(
-                f"widths is {list(self.widths)}: a design with a single size cannot show how loss depends "
-                "on size; give at least 2 (7 or more for intervals worth trusting)"
-            )
-        for name in ("replicate_widths", "mixture_widths"):
-            unknown = sorted(set(getattr(self, name)) - set(self.widths))
-            if unknown:
-                raise ValueError(f"{name} has {unknown}, not among widths {list(self.widths)}")
-        return self
 
 
 class AccountingConfig(Part):
@@ -179,7 +78,7 @@ class Study(Part):
     """From a model to a trained one."""
     evaluation: EvaluationConfig = EvaluationConfig()
     """What is measured beside the loss."""
-    sweep: SweepConfig = SweepConfig()
+    sweep: SweepConfig = IsoflopConfig()
     """Sizes, budgets, seeds."""
     accounting: AccountingConfig = AccountingConfig()
     """How N and C are counted."""
@@ -208,34 +107,35 @@ class Study(Part):
 
     @property
     def mixtures(self) -> tuple[dict[str, float], ...]:
-        """sweep.mixtures, every domain named."""
+        """Of the sweep beside data.mixture's own, every domain named."""
         return tuple({name: one.get(name, 0.0) for name in self.data.mixture} for one in self.sweep.mixtures)
 
     @model_validator(mode="after")
     def _mixtures_are_of_the_domains(self) -> "Study":
+        where = f"sweep.{self.sweep.mixture_field}"
         if self.sweep.mixtures and not self.data.mixture:
-            raise ValueError("sweep.mixtures is set, but data.mixture names no domains; name them there")
+            raise ValueError(f"{where} is set, but data.mixture names no domains; name them there")
         for given, one in zip(self.sweep.mixtures, self.mixtures, strict=True):
             unknown = sorted(set(given) - set(self.data.mixture))
             if unknown:
-                raise ValueError(f"sweep.mixtures has {unknown[0]!r}; data.mixture has {', '.join(self.data.mixture)}")
+                raise ValueError(f"{where} has {unknown[0]!r}; data.mixture has {', '.join(self.data.mixture)}")
             if not any(one.values()):
-                raise ValueError(f"sweep.mixtures has {given}, without a weight above 0; give a domain its share")
+                raise ValueError(f"{where} has {given}, without a weight above 0; give a domain its share")
         return self
 
     @model_validator(mode="after")
     def _widths_fit_heads(self) -> "Study":
         name, divisor = ("heads", self.family.heads) if self.family.heads else ("head_width", self.family.head_width)
-        for width in self.sweep.widths:
+        for where, width in ((where, one) for where, some in self.sweep.width_fields.items() for one in some):
             if width % divisor:
                 raise ValueError(
-                    f"sweep.widths has {width}, not divisible by family.{name} {divisor}; "
+                    f"sweep.{where} has {width}, not divisible by family.{name} {divisor}; "
                     f"use {nearest_multiples(width, divisor)}"
                 )
             heads = self.family.heads_at(width)
             if heads % self.family.queries_per_kv_head:
                 raise ValueError(
-                    f"sweep.widths has {width}, that is {heads} heads, not divisible by "
+                    f"sweep.{where} has {width}, that is {heads} heads, not divisible by "
                     f"family.queries_per_kv_head {self.family.queries_per_kv_head}"
                 )
         if self.training.batch_tokens < self.family.sequence_length:

@@ -160,7 +160,8 @@ def _common(values: Sequence[Any], groups: Sequence[Rows]) -> list[Any]:
         own = [values[row] for row in rows]
         same = all(value == own[0] for value in own)
         found.append(own[0] if same else float(np.exp(np.mean(np.log(own)))))
-    return found
+    mixed = len({type(value) for value in found}) > 1
+    return [float(value) for value in found] if mixed else found
 
 
 def _carried(given: nw.DataFrame[Any], groups: Sequence[Rows], taken: set[str]) -> dict[str, list[Any]]:

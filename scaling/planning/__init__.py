@@ -1,11 +1,13 @@
 """From a study to trajectories, and from trajectories to jobs. No JAX."""
 
-from scaling.planning.designs import check_trajectories, expected_optimum, plan
+from scaling.planning.cells import Cell, Skipped
+from scaling.planning.checks import check_trajectories
 from scaling.planning.disk import checkpoint_bytes, retained_bytes
 from scaling.planning.family import cost_table, model_of, nearest_width, next_width, params_at, recipe_of
 from scaling.planning.machine import accelerators_of, process_count, usable_accelerators, usable_cores
 from scaling.planning.measuring import unmeasured
 from scaling.planning.memory import available_bytes
+from scaling.planning.optimum import expected_optimum
 from scaling.planning.packing import (
     evaluation_jobs,
     jobs,
@@ -15,18 +17,25 @@ from scaling.planning.packing import (
     longest_first,
     makespan,
     pack,
+    packed_makespan,
     reached,
 )
+from scaling.planning.planner import plan
 from scaling.planning.plans import Plan, PlanRow, exact_flops, plan_checkpoint_bytes, plan_model_bytes
+from scaling.planning.shapes import ShapeRow, device_hours, shape_rows
 
 __all__ = [
+    "Cell",
     "Plan",
     "PlanRow",
+    "ShapeRow",
+    "Skipped",
     "accelerators_of",
     "available_bytes",
     "check_trajectories",
     "checkpoint_bytes",
     "cost_table",
+    "device_hours",
     "evaluation_jobs",
     "exact_flops",
     "expected_optimum",
@@ -40,6 +49,7 @@ __all__ = [
     "nearest_width",
     "next_width",
     "pack",
+    "packed_makespan",
     "params_at",
     "plan",
     "plan_checkpoint_bytes",
@@ -48,6 +58,7 @@ __all__ = [
     "reached",
     "recipe_of",
     "retained_bytes",
+    "shape_rows",
     "unmeasured",
     "usable_accelerators",
     "usable_cores",

@@ -77,25 +77,23 @@ def recipe_of(
     seed: int,
     total_steps: int | None = None,
     mixture: Mapping[str, float] | None = None,
+    batch_factor: float = 1.0,
 ) -> Recipe:
     """The training settings of `model`: with s = width / reference_width,
 
     learning_rate(width) = learning_rate x s^learning_rate_exponent    before the parameterisation's multipliers
-    sequences(width) = batch_tokens x s^batch_exponent / sequence_length    rounded, at least 1
+    sequences(width) = batch_factor x batch_tokens x s^batch_exponent / sequence_length    rounded, at least 1
 
     and the same times its factor from each stage of training.batch_ramp on.
     """
     scale = model.width / training.reference_width
-    batch_tokens = training.batch_tokens * scale**training.batch_exponent
-    exponent = training.learning_rate_exponent
+    batch_tokens = training.batch_tokens * scale**training.batch_exponent * batch_factor
 
     def sequences(factor: float) -> int:
         return max(1, round(factor * batch_tokens / model.sequence_length))
 
-    if exponent is None:
-        exponent = STANDARD_RATE_EXPONENT if training.parameterization == "standard" else 0.0
     return Recipe(
-        learning_rate=training.learning_rate * scale**exponent,
+        learning_rate=rate_at(model.width, training, training.learning_rate),
         sequences=sequences(1.0),
         batch_ramp=ramp(
             sequences(1.0),
@@ -119,6 +117,14 @@ def recipe_of(
     )
 
 
+def rate_at(width: int, training: TrainingConfig, peak: float) -> float:
+    """The learning rate at `width`, for `peak` at the reference width, before the parameterisation's multipliers."""
+    exponent = training.learning_rate_exponent
+    if exponent is None:
+        exponent = STANDARD_RATE_EXPONENT if training.parameterization == "standard" else 0.0
+    return peak * (width / training.reference_width) ** exponent
+
+
 def params_at(width: int, study: Study, count: Count = counts) -> int:
     """N at `width`, under the study's convention."""
     return size_and_cost(model_of(width, study), study.accounting, count)[0]
@@ -130,26 +136,33 @@ def nearest_width(params: float, study: Study, count: Count = counts) -> int:
     Raises:
       StudyError: `params` is not a positive number, or above 1e18.
     """
+    return nearest_of(params, study.family.width_unit, lambda width: params_at(width, study, count))
+
+
+def nearest_of(params: float, unit: int, size: Callable[[int], int]) -> int:
+    """The multiple of `unit` whose `size` is nearest to `params` in logarithm."""
     if not 0 < params <= 1e18:
         raise StudyError(f"params is {params:g}; a model needs between 1 and 1e18")
-    above = _smallest_width(lambda own: own >= params, study, count)
-    candidates = [width for width in (above - study.family.width_unit, above) if width]
-    return min(candidates, key=lambda width: abs(math.log(params_at(width, study, count) / params)))
+    above = _smallest_width(lambda own: own >= params, unit, size)
+    candidates = [width for width in (above - unit, above) if width]
+    return min(candidates, key=lambda width: abs(math.log(size(width) / params)))
 
 
 def next_width(params: float, study: Study, count: Count = counts) -> int:
     """The smallest width of the family whose N is above `params`."""
-    return _smallest_width(lambda own: own > params, study, count)
+    return _smallest_width(
+        lambda own: own > params, study.family.width_unit, lambda width: params_at(width, study, count)
+    )
 
 
-def _smallest_width(enough: Callable[[float], bool], study: Study, count: Count) -> int:
-    unit, above = study.family.width_unit, 1
-    while not enough(params_at(above * unit, study, count)):
+def _smallest_width(enough: Callable[[float], bool], unit: int, size: Callable[[int], int]) -> int:
+    above = 1
+    while not enough(size(above * unit)):
         above *= 2
     below = above // 2
     while above - below > 1:
         middle = (above + below) // 2
-        if enough(params_at(middle * unit, study, count)):
+        if enough(size(middle * unit)):
             above = middle
         else:
             below = middle
@@ -160,10 +173,11 @@ def cost_table(study: Study, count: Count = counts) -> tuple[list[int], list[int
     """(N, training FLOPs per token) of a wide ladder of family members, ascending: the law engine's C(N).
 
     From the family's smallest width, every width while they are few and then geometrically, to about 1e12
-    parameters, in larger steps where `count` has to build a part of the user's own; the widths of the sweep are among
-    them. Under the study's conventions.
+    parameters, in larger steps where `count` has to build a part of the user's own; the widths that the sweep names are
+    among them. Under the study's conventions.
     """
-    widths = sorted({*_ladder(study, count), *study.sweep.widths})
+    named = (width for widths in study.sweep.width_fields.values() for width in widths)
+    widths = sorted({*_ladder(study, count), *named})
     rows = [size_and_cost(model_of(width, study), study.accounting, count) for width in widths]
     return [params for params, _ in rows], [flops for _, flops in rows]
 

@@ -6,12 +6,18 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 
-from scaling.config import Study
+from scaling.accounting import Count, size_and_cost
+from scaling.config import IsoflopConfig, Study
+from scaling.planning.family import model_of, recipe_of
+from scaling.planning.making import Placed
 from scaling.records import BatchSizes, Horizon, Trajectory, shares
+
+MOST_LINES = 8
+"""Sizes that are named one by one."""
 
 
 @dataclass(frozen=True)
-class Cell:
+class BudgetCell:
     """One size at one budget."""
 
     budget: float
@@ -35,9 +41,16 @@ class Cell:
         return round(self.budget / self.flops_per_token / self.steps)
 
 
-def study_problems(study: Study, most_seeds: int, largest_seed: int) -> Iterator[str]:
-    """What can be said of the sweep without counting anything."""
-    sweep = study.sweep
+def budget_cell(study: Study, width: int, budget: float, count: Count) -> BudgetCell:
+    """The study's own model at `width`, for `budget` FLOPs."""
+    model = model_of(width, study)
+    params, cost = size_and_cost(model, study.accounting, count)
+    recipe = recipe_of(model, study.training, seed=0)
+    return BudgetCell(budget, width, params, cost, model.sequence_length, recipe.batches)
+
+
+def window_problems(sweep: IsoflopConfig) -> Iterator[str]:
+    """What can be said of the sizes of a budget without counting anything."""
     if sweep.sizes_per_budget < 2:
         yield (
             f"sweep.sizes_per_budget is {sweep.sizes_per_budget}: a single size cannot show how loss depends on size; "
@@ -48,15 +61,25 @@ def study_problems(study: Study, most_seeds: int, largest_seed: int) -> Iterator
             f"sweep.sizes_per_budget is {sweep.sizes_per_budget}, but sweep.widths has {len(sweep.widths)} sizes "
             f"({list(sweep.widths)}); add sizes, or use {len(sweep.widths)} or fewer"
         )
+
+
+def seed_problems(study: Study, most_seeds: int, largest_seed: int) -> Iterator[str]:
+    """Seeds that would leave their range."""
     if study.seed > largest_seed:
         yield f"seed is {study.seed}; trajectory seeds are 1000 x seed + k, below 2^31: use at most {largest_seed}"
-    for field, seeds in (("sweep.replicate_seeds", sweep.replicate_seeds), ("check.seeds", study.check.seeds)):
+    sweep = study.sweep
+    own = (
+        ("sweep.replicate_seeds", sweep.replicate_seeds)
+        if isinstance(sweep, IsoflopConfig)
+        else ("sweep.seeds", sweep.seeds)
+    )
+    for field, seeds in (own, ("check.seeds", study.check.seeds)):
         if seeds > most_seeds:
             yield f"{field} is {seeds}; use at most {most_seeds}"
 
 
 def cell_problems(
-    study: Study, cells: Sequence[Cell], enough: Callable[[float], float], field: str = "sweep.budgets"
+    study: Study, cells: Sequence[BudgetCell], enough: Callable[[float], float], field: str = "sweep.budgets"
 ) -> Iterator[str]:
     """Budgets that are too few optimiser steps at some of their sizes; `enough(budget)` is the budget that is not."""
     minimum = study.training.minimum_steps
@@ -92,13 +115,35 @@ def trajectory_problems(study: Study, trajectories: Sequence[Trajectory]) -> Ite
         yield from _decay_problem(study, long_enough)
     yield from _spacing_problems(trajectories)
     taking_part = {trajectory.model.width for trajectory in trajectories}
-    if trajectories and trajectories[0].role == "fit":
-        for width in study.sweep.replicate_widths:
+    sweep = study.sweep
+    if isinstance(sweep, IsoflopConfig) and trajectories and trajectories[0].role == "fit":
+        for width in sweep.replicate_widths:
             if width not in taking_part:
                 yield (
-                    f"sweep.replicate_widths has {width}, which is not among the {study.sweep.sizes_per_budget} sizes "
+                    f"sweep.replicate_widths has {width}, which is not among the {sweep.sizes_per_budget} sizes "
                     f"of any budget; use {sorted(taking_part)}"
                 )
+
+
+def short_problems(study: Study, placed: Sequence[Placed]) -> Iterator[str]:
+    """Cells of too few optimiser steps, a line for each size: the shortest of them, and what is enough there."""
+    minimum = study.training.minimum_steps
+    short: dict[int, list[Placed]] = {}
+    for one in placed:
+        if one.horizon.steps < minimum:
+            short.setdefault(one.size.model.width, []).append(one)
+    for width in sorted(short)[:MOST_LINES]:
+        worst = min(short[width], key=lambda one: one.horizon.steps)
+        batch = worst.recipe.sequences * worst.size.model.sequence_length
+        enough = worst.recipe.batches.before(minimum) * worst.size.model.sequence_length
+        yield (
+            f"sweep has {len(short[width])} cells at width {width} of too few steps: {worst.cell} is "
+            f"{worst.horizon.steps} steps of {batch} tokens, fewer than training.minimum_steps ({minimum}); give it at "
+            f"least {enough:,} tokens ({enough / worst.size.params:.3g} a parameter), a smaller batch, or leave such "
+            "cells out by sweep.skip"
+        )
+    if len(short) > MOST_LINES:
+        yield f"and {len(short) - MOST_LINES} more sizes have cells of too few steps"
 
 
 def text_problems(trajectories: Sequence[Trajectory]) -> Iterator[str]:
@@ -121,30 +166,31 @@ def text_problems(trajectories: Sequence[Trajectory]) -> Iterator[str]:
                 )
 
 
-def mixture_problems(study: Study) -> Iterator[str]:
+def mixture_problems(study: Study, sweep: IsoflopConfig) -> Iterator[str]:
     """Mixtures that are one and the same."""
     known = {"data.mixture": shares(study.data.weights)}
     for number, mixture in enumerate(study.mixtures):
         mine = shares(mixture)
         for name, other in known.items():
             if mine == other:
-                yield f"sweep.mixtures has {dict(study.sweep.mixtures[number])}, the shares of {name}; leave it out"
+                yield f"sweep.mixtures has {dict(sweep.mixtures[number])}, the shares of {name}; leave it out"
         known[f"sweep.mixtures.{number}"] = mine
 
 
 def _warmup_problem(study: Study, long_enough: Sequence[tuple[Trajectory, Horizon]]) -> Iterator[str]:
-    trajectory, shortest = min(long_enough, key=lambda pair: pair[1].tokens)
-    if 10 * study.training.warmup_tokens > shortest.tokens:
+    short = [pair for pair in long_enough if 10 * pair[0].recipe.warmup_tokens > pair[1].tokens]
+    if short:
+        trajectory, shortest = min(short, key=lambda pair: pair[1].tokens)
         yield (
-            f"training.warmup_tokens is {study.training.warmup_tokens}, more than a tenth of the shortest horizon of "
-            f"{shortest.tokens} tokens (width {trajectory.model.width}); use at most {shortest.tokens // 10}"
+            f"training.warmup_tokens is {trajectory.recipe.warmup_tokens}, more than a tenth of the shortest horizon "
+            f"of {shortest.tokens} tokens (width {trajectory.model.width}); use at most {shortest.tokens // 10}"
         )
 
 
 def _decay_problem(study: Study, long_enough: Sequence[tuple[Trajectory, Horizon]]) -> Iterator[str]:
-    if study.training.schedule != "wsd":
-        return
     for trajectory, horizon in long_enough:
+        if trajectory.recipe.schedule != "wsd":
+            continue
         room = horizon.steps - math.ceil(trajectory.recipe.warmup_steps(trajectory.model.sequence_length))
         if horizon.decay_steps <= room:
             continue
@@ -173,7 +219,7 @@ def _spacing_problems(trajectories: Sequence[Trajectory]) -> Iterator[str]:
                 )
 
 
-def _batch_tokens(study: Study, cell: Cell) -> int:
+def _batch_tokens(study: Study, cell: BudgetCell) -> int:
     """The largest training.batch_tokens that gives minimum_steps at `cell`, in whole sequences; 0 where none does."""
     sequence = study.family.sequence_length
     allowed = int(cell.budget / (cell.flops_per_token * study.training.minimum_steps)) // sequence * sequence

@@ -2,7 +2,9 @@
 
 import heapq
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from scaling.planning.disk import KeepForks
 from scaling.planning.measuring import measuring_cost
@@ -65,22 +67,15 @@ def pack(left: Sequence[tuple[Trajectory, float]], processes: int) -> list[list[
 
     The largest group is halved again and again; of all the stages, the first counts whose makespan is near the best.
     """
-    shapes: dict[Any, list[tuple[Trajectory, float]]] = {}
-    for trajectory, cost in left:
-        shapes.setdefault(trajectory.shape, []).append((trajectory, cost))
-    stages = [list(shapes.values())]
-    lower_bound = max(sum(cost for _, cost in left) / processes, max((cost for _, cost in left), default=0.0))
-    spans = [_span(stages[0], processes)]
-    while WORTH_A_PROCESS * spans[-1] > lower_bound:
-        splittable = [group for group in stages[-1] if len(group) > 1]
-        if not splittable:
-            break
-        largest = max(splittable, key=_cost)
-        stages.append([*(group for group in stages[-1] if group is not largest), *_halves(largest)])
-        spans.append(_span(stages[-1], processes))
-    good_enough = min(spans) / WORTH_A_PROCESS
-    chosen = next(stage for stage, span in zip(stages, spans, strict=True) if span <= good_enough)
-    return [[trajectory for trajectory, _ in group] for group in chosen]
+    chosen = _packed([_Item(-cost, trajectory.id, trajectory) for trajectory, cost in left], processes)
+    return [[item.trajectory for item in group.items] for group in chosen]
+
+
+def packed_makespan(left: Sequence[tuple[Trajectory, float]], processes: int) -> float:
+    """When the last process ends if trajectories are packed as `pack` does; in the costs' unit."""
+    # Which of two equal costs comes first changes no sum, and identities take long.
+    items = [_Item(-cost, str(place), trajectory) for place, (trajectory, cost) in enumerate(left)]
+    return _span(_packed(items, processes), processes)
 
 
 def makespan(costs: Iterable[float], processes: int) -> float:
@@ -120,19 +115,55 @@ def left_in(directory: RunDirectory, trajectory: Trajectory, keep_forks: KeepFor
     return left_flops(trajectory, committed, keep_forks)
 
 
-def _halves(group: list[tuple[Trajectory, float]]) -> list[list[tuple[Trajectory, float]]]:
-    halves: list[list[tuple[Trajectory, float]]] = [[], []]
-    for pair in sorted(group, key=lambda pair: (-pair[1], pair[0].id)):
-        min(halves, key=lambda half: (_cost(half), len(half))).append(pair)
-    return halves
+class _Item(NamedTuple):
+    """Sorts by falling cost, then by name."""
+
+    negative_cost: float
+    name: str
+    trajectory: Trajectory
 
 
-def _span(groups: Iterable[Sequence[tuple[Trajectory, float]]], processes: int) -> float:
-    return makespan([_cost(group) for group in groups], processes)
+@dataclass(frozen=True, eq=False)
+class _Group:
+    """Of one shape."""
+
+    items: list[_Item]
+    cost: float
 
 
-def _cost(group: Sequence[tuple[Trajectory, float]]) -> float:
-    return sum(cost for _, cost in group)
+def _packed(left: Sequence[_Item], processes: int) -> list[_Group]:
+    shapes: dict[Any, list[_Item]] = {}
+    for item in left:
+        shapes.setdefault(item.trajectory.shape, []).append(item)
+    costs = [-item.negative_cost for item in left]
+    stages = [[_Group(items, sum(-item.negative_cost for item in items)) for items in shapes.values()]]
+    lower_bound = max(sum(costs) / processes, max(costs, default=0.0))
+    spans = [_span(stages[0], processes)]
+    while WORTH_A_PROCESS * spans[-1] > lower_bound:
+        splittable = [group for group in stages[-1] if len(group.items) > 1]
+        if not splittable:
+            break
+        largest = max(splittable, key=lambda group: group.cost)
+        stages.append([*(group for group in stages[-1] if group is not largest), *_halves(largest)])
+        spans.append(_span(stages[-1], processes))
+    good_enough = min(spans) / WORTH_A_PROCESS
+    return next(stage for stage, span in zip(stages, spans, strict=True) if span <= good_enough)
+
+
+def _halves(group: _Group) -> list[_Group]:
+    """Each item to the half that has less so far, the costly first."""
+    halves: list[list[_Item]] = [[], []]
+    costs = [0.0, 0.0]
+    for item in sorted(group.items, key=itemgetter(0, 1)):
+        first = (costs[0], len(halves[0])) <= (costs[1], len(halves[1]))
+        half = 0 if first else 1
+        halves[half].append(item)
+        costs[half] -= item.negative_cost
+    return [_Group(items, cost) for items, cost in zip(halves, costs, strict=True)]
+
+
+def _span(groups: Iterable[_Group], processes: int) -> float:
+    return makespan([group.cost for group in groups], processes)
 
 
 def _job(group: Sequence[Trajectory], settings: JobSettings) -> Job:

@@ -1,13 +1,15 @@
 """A plan: the trajectories of a study and what they take. Plain data; nothing is written, nothing is trained."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from scaling.config import Study
+from scaling.planning.cells import Skipped
 from scaling.planning.disk import checkpoint_bytes, model_bytes, sweep_bytes
 from scaling.planning.machine import process_count
-from scaling.planning.packing import left_flops, makespan, pack
+from scaling.planning.packing import packed_makespan
 from scaling.records import DataRecord, Role, Trajectory
 
 
@@ -56,11 +58,21 @@ class Plan:
     """The check where the study expects it; the fit decides where it will really be."""
     notes: tuple[str, ...]
     """What a person should know and that does not forbid the plan."""
+    skipped: tuple[Skipped, ...] = ()
+    """Cells that sweep.skip leaves out."""
+
+    @cached_property
+    def training_tokens(self) -> tuple[int, ...]:
+        """Of each trajectory: its trunk and every decay."""
+        return tuple(one.training_tokens for one in self.trajectories)
 
     @property
     def flops(self) -> float:
         """Of the sweep without the check, under the study's convention."""
-        return sum(trajectory.training_flops for trajectory in self.trajectories)
+        return sum(
+            float(tokens) * one.flops_per_token
+            for one, tokens in zip(self.trajectories, self.training_tokens, strict=True)
+        )
 
     @property
     def steps(self) -> int:
@@ -79,16 +91,18 @@ class Plan:
     @property
     def expected_seconds(self) -> float:
         """Wall time of the sweep without the check, on `processes` processes."""
-        return self._wall_seconds(self.trajectories)
+        return self._wall_seconds(self.trajectories, self.training_tokens)
 
     @property
     def expected_check_seconds(self) -> float:
-        return self._wall_seconds(self.expected_check)
+        return self._wall_seconds(self.expected_check, [one.training_tokens for one in self.expected_check])
 
-    def _wall_seconds(self, trajectories: Sequence[Trajectory]) -> float:
-        groups = pack([(trajectory, exact_flops(trajectory)) for trajectory in trajectories], self.processes)
-        costs = [sum(exact_flops(trajectory) for trajectory in group) for group in groups]
-        return makespan(costs, self.processes) / self.study.engine.expected_flops_per_second
+    def _wall_seconds(self, trajectories: Sequence[Trajectory], training_tokens: Sequence[int]) -> float:
+        priced = [
+            (one, float(tokens) * one.flops_per_token_exact)
+            for one, tokens in zip(trajectories, training_tokens, strict=True)
+        ]
+        return packed_makespan(priced, self.processes) / self.study.engine.expected_flops_per_second
 
     def rows(self) -> tuple[PlanRow, ...]:
         """The sweep's trajectories in the plan's order: by width, then seed."""
@@ -103,8 +117,8 @@ class Plan:
             "study": self.study.name,
             "accounting": self.study.accounting.model_dump(mode="json"),
             "data": self.data.model_dump(mode="json"),
-            "trajectories": [asdict(row) for row in self.rows()],
-            "expected_check": [asdict(row) for row in self.check_rows()],
+            "trajectories": [vars(row) for row in self.rows()],
+            "expected_check": [vars(row) for row in self.check_rows()],
             "total": {
                 "trajectories": len(self.trajectories),
                 "observations": self.observations,
@@ -117,7 +131,16 @@ class Plan:
                 "model_bytes": plan_model_bytes(self),
             },
             "notes": list(self.notes),
-        }
+        } | self._skipped()
+
+    def _skipped(self) -> dict[str, Any]:
+        if not self.skipped:
+            return {}
+        told = [
+            {"cell": dict(one.cell.values), "seed": one.cell.seed, "width": one.width, "because": one.because}
+            for one in self.skipped
+        ]
+        return {"skipped": told}
 
     def _row(self, trajectory: Trajectory) -> PlanRow:
         horizons = sorted(trajectory.horizons, key=lambda horizon: horizon.tokens)
@@ -162,7 +185,7 @@ def repeated(trajectories: Sequence[Trajectory]) -> Iterator[str]:
 
 def exact_flops(trajectory: Trajectory) -> float:
     """What a machine really computes for all of `trajectory`, whatever the study's convention."""
-    return left_flops(trajectory, committed=(), keep_forks="last")
+    return float(trajectory.training_tokens) * trajectory.flops_per_token_exact
 
 
 def plan_checkpoint_bytes(plan: Plan) -> int:

@@ -31,11 +31,15 @@ class BatchSizes:
 
     def before(self, step: int) -> int:
         """Sequences of all batches before `step`."""
+        if not self.stages:
+            return step * self.sequences
         start, size, seen = self._pieces[self._piece(step)]
         return seen + (step - start) * size
 
     def steps(self, sequences: Fraction | int) -> Fraction:
         """Steps that it takes to see so many: the inverse of `before`, linear between whole steps."""
+        if not self.stages:
+            return Fraction(sequences) / self.sequences
         start, size, seen = next(piece for piece in reversed(self._pieces) if piece[2] <= max(sequences, 0))
         return start + (Fraction(sequences) - seen) / size
 

@@ -209,10 +209,19 @@ class Trajectory(Part):
         return max(horizon.steps for horizon in self.horizons)
 
     @property
+    def training_tokens(self) -> int:
+        """Tokens that the trajectory takes: the trunk up to its last fork, and every decay."""
+        batches, forks = self.recipe.batches, [horizon.fork_step for horizon in self.horizons]
+        decays = sum(
+            batches.before(horizon.steps) - batches.before(fork)
+            for horizon, fork in zip(self.horizons, forks, strict=True)
+        )
+        return (batches.before(max(forks)) + decays) * self.model.sequence_length
+
+    @property
     def training_flops(self) -> float:
-        """FLOPs that the trajectory takes: the trunk up to its last fork, and every decay."""
-        trunk = self.tokens_at(max(horizon.fork_step for horizon in self.horizons))
-        return float(trunk + sum(map(self.decay_tokens, self.horizons))) * self.flops_per_token
+        """FLOPs of `training_tokens`, under the study's convention."""
+        return float(self.training_tokens) * self.flops_per_token
 
     @property
     def training_steps(self) -> int:

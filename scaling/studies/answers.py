@@ -1,7 +1,8 @@
 """The laws of a study, and what they answer. A law is fitted again only when its data or settings changed."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from scaling.records import (
     pretty_json,
     replace,
 )
+from scaling.studies.swept import rows_of
 
 OF_DOMAIN = tuple(DomainObservation.model_fields)
 """What a row says of each domain of a mixture."""
@@ -70,35 +72,53 @@ def settings_of(study: Study, count: Count = counts) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """The laws of a study.
+
+    Attributes:
+      laws: by name; without the one that answers where the rows of a design other than isoflop cannot tell it.
+      said: what they were fitted to, where that is not every run.
+      problems: a line for each law that the rows cannot fit.
+    """
+
+    laws: dict[str, LawFit]
+    said: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
 def fit_all(
-    study: Study, directory: RunDirectory, rows: Sequence[Observation], count: Count = counts
-) -> tuple[dict[str, LawFit], list[str]]:
-    """Every law of the study, written to laws/<name>.json, and a line for each that these rows cannot fit.
+    study: Study,
+    directory: RunDirectory,
+    rows: Sequence[Observation],
+    count: Count = counts,
+    diverged: pl.DataFrame | None = None,
+) -> Fitted:
+    """Every law of the study, written to laws/<name>.json. `diverged` are runs of no loss, as swept.py has them.
 
     Raises:
-      LawError: the law that answers cannot be fitted.
+      LawError: the law that answers cannot be fitted to an IsoFLOP design.
     """
     # Without what no law of the study reads: a set that is measured later has nothing fitted again.
     nothing: dict[str, Any] = {"bits_per_byte_se": None, "by_position": (), "sets": {}}
     plain = [row.model_copy(update=nothing) for row in rows if row.role == "fit"]
-    table, shared = table_of(plain), settings_of(study, count)
-    edge = laws.data_rich_edge(table)
-    wanted: dict[str, tuple[pl.DataFrame, dict[str, Any]]] = {
-        MAIN: (table, {"form": "chinchilla"}),
-        "isoflop": (table, {"form": "isoflop"}),
-        "power": (edge, {"form": "power", "x": "params", "pin": {"E": 0.0}}),
+    seen, shared = rows_of(table_of(plain), diverged), settings_of(study, count)
+    wanted: dict[str, tuple[Callable[[], pl.DataFrame], dict[str, Any]]] = {
+        MAIN: (lambda: seen.table, {"form": "chinchilla"}),
+        "isoflop": (lambda: seen.table, {"form": "isoflop"}),
+        "power": (lambda: laws.data_rich_edge(seen.table), {"form": "power", "x": "params", "pin": {"E": 0.0}}),
     }
     fitted, problems = {}, []
     for name, (data, own) in wanted.items():
         path = directory.laws / f"{name}.json"
         try:
-            fitted[name] = _fit(path, data, own | shared)
+            fitted[name] = _fit(path, data(), own | shared)
         except LawError as error:
-            if name == MAIN:
+            if name == MAIN and study.sweep.design == "isoflop":
                 raise
             path.unlink(missing_ok=True)
             problems.append(f"law {name} was not fitted: {error}")
-    return fitted, problems
+    return Fitted(fitted, seen.said, tuple(problems))
 
 
 def _fit(path: Path, table: pl.DataFrame, settings: dict[str, Any]) -> LawFit:

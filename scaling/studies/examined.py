@@ -91,7 +91,8 @@ class Examined:
         Raises:
           StudyError: names every cell that does not, and what to change.
         """
-        problems = [_problem(self.processes, cell) for cell in self.cells if not cell.fits]
+        isoflop = self.study.sweep.design == "isoflop"
+        problems = [_problem(self.processes, cell, isoflop) for cell in self.cells if not cell.fits]
         if problems:
             raise StudyError("\n".join([*problems, "nothing was trained"]))
 
@@ -122,14 +123,14 @@ def as_json(found: Examined) -> dict[str, Any]:
     }
 
 
-def _problem(processes: int, cell: Cell) -> str:
+def _problem(processes: int, cell: Cell, isoflop: bool) -> str:
     model, report = cell.trajectories[0].model, cell.report
     where = f"width {model.width} ({model.layers} layers, {cell.trajectories[0].params:,} parameters)"
     if cell.trajectories[0].role == "check":
         where = f"the check's {where}"
         drop = "a smaller check.budget_multiple, or check.enabled false"
     else:
-        drop = f"{model.width} left out of sweep.widths"
+        drop = f"{model.width} left out of sweep.widths" if isoflop else f"width {model.width} left out by sweep.skip"
     if isinstance(report, Refused):
         return f"{where} cannot fit on {report.device}: {report.refused}; change engine.mesh, or {drop}"
     parts = (

@@ -8,7 +8,7 @@ from scaling.config import Study, dump_study
 from scaling.data import save
 from scaling.planning import Plan, plan, plan_checkpoint_bytes, plan_model_bytes
 from scaling.records import RunDirectory, exclusive, replace
-from scaling.studies import known, own_parts, preflight, sets, show, text
+from scaling.studies import known, own_parts, preflight, sets, show, show_plan, text
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,10 @@ def prepare(study: Study, root: Path) -> Prepared:
         known.keep(study, tokens, directory)
         changed = sets.keep(named, directory)
         own_parts.keep(count, directory)
-    show.start(planned, tokens, root)
+    show.text(planned, tokens)
+    show_plan.totals(planned)
+    show_plan.skipped(planned.skipped)
+    show.line(f"run directory: {root}")
     for line in (*(sets.said(one.record) for one in named), *changed):
         show.line(line)
     return Prepared(directory, planned, count, tuple(one.record.key for one in named))

@@ -204,7 +204,8 @@ def _counts(model: ModelConfig) -> None:
 
 
 def _smallest(study: Study) -> ModelConfig:
-    return model_of(min(study.sweep.widths), study)
+    named = [width for widths in study.sweep.width_fields.values() for width in widths]
+    return model_of(min(named, default=study.family.width_unit), study)
 
 
 def _shapes(tree: Any) -> Any:

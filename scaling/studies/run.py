@@ -9,7 +9,7 @@ from scaling.config import Study
 from scaling.laws import LawFit
 from scaling.planning import Plan, left_in
 from scaling.records import Observation, RunDirectory, Trajectory, exclusive
-from scaling.studies import check, compiled, known, report, sets, show, show_compiled, show_sets
+from scaling.studies import check, compiled, known, report, sets, show, show_compiled, show_sets, swept
 from scaling.studies.answers import MAIN, fit_all, write_observations
 from scaling.studies.examined import Examined
 from scaling.studies.preparing import prepare
@@ -48,10 +48,16 @@ def _conclude(
             show.warn(line)
         write_observations(directory, rows)
         fitted = [row for row in rows if row.role == "fit"]
-        laws, problems = fit_all(study, directory, fitted, count)
-        for line in problems:
+        found = fit_all(study, directory, fitted, count, swept.diverged(directory, planned))
+        for line in found.said:
+            show.line(line)
+        for line in found.problems:
             show.warn(line)
+    laws = found.laws
     show.laws(laws)
+    if MAIN not in laws:
+        show.line(f"no {MAIN} law: nothing to answer, nothing to check; the runs are in {directory.observations}")
+        return DONE
     show.answers(study, laws[MAIN], fitted)
     show.entropy(known.read(directory), laws[MAIN])
     show_sets.everything(directory, fitted)
@@ -66,17 +72,17 @@ def _conclude(
 def _check(
     study: Study,
     directory: RunDirectory,
-    swept: Sequence[Trajectory],
+    sweep: Sequence[Trajectory],
     law: LawFit,
     rows: Sequence[Observation],
     count: Count,
     keys: Sequence[str],
 ) -> int:
     """Predict, commit the prediction, train, compare."""
-    planned = check.prepare(study, swept[0].data, law, rows, count)
+    planned = check.prepare(study, sweep[0].data, law, rows, count)
     show.prediction(planned, *check.commit(directory, planned))
     left = [one for one in planned.trajectories if left_in(directory, one, study.checkpoints.keep_forks)]
-    _refuse_large(study, directory, left, compiled.known(study, directory, swept))
+    _refuse_large(study, directory, left, compiled.known(study, directory, sweep))
     code = _train(study, directory, planned.trajectories, "check", keys)
     if code != DONE:
         return code

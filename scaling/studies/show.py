@@ -1,4 +1,4 @@
-"""What the terminal says: the plan, the laws, the answers, the check."""
+"""What the terminal says: the text, the laws, the answers, the check."""
 
 import sys
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from rich.table import Table
 from scaling.config import Study
 from scaling.data import Tokens
 from scaling.laws import Allocation, LawFit, count, number
-from scaling.planning import Plan, plan_checkpoint_bytes, plan_model_bytes
+from scaling.planning import Plan
 from scaling.records import KnownEntropy, Observation, RunDirectory, shares
 from scaling.reporting import entropy as entropies
 from scaling.studies.check import Check
@@ -36,49 +36,8 @@ def line(text: str) -> None:
     console().print(escape(text), soft_wrap=True)
 
 
-def plan(planned: Plan) -> None:
-    """Each trajectory with what it takes, and the totals."""
-    out = console()
-    drawn = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("trajectory", "N", "budget", "D", "D/N", "C", "steps", "epochs", "expected"):
-        drawn.add_column(name, justify="left" if name == "trajectory" else "right")
-    for row in planned.rows():
-        lines = zip(row.budgets, row.tokens, row.tokens_per_param, row.flops, row.steps, row.epochs, strict=True)
-        for index, (budget, tokens, ratio, flops, steps, epochs) in enumerate(lines):
-            first = index == 0
-            drawn.add_row(
-                row.id if first else "",
-                f"{row.params:,}" if first else "",
-                f"{budget:.1e}",
-                f"{tokens:,}",
-                f"{ratio:.0f}",
-                f"{flops:.2e}",
-                f"{steps:,}",
-                f"{epochs:.2f}",
-                duration(row.expected_seconds) if first else "",
-            )
-    out.print(drawn)
-    totals(planned)
-
-
-def totals(planned: Plan) -> None:
-    """The plan in two sentences, and what a person should know about it."""
-    out = console()
-    sizes = len({row.width for row in planned.rows()})
-    check = "" if not planned.expected_check else f", then the check about {duration(planned.expected_check_seconds)}"
-    out.print(
-        f"plan: {len(planned.trajectories)} trajectories of {sizes} sizes, {planned.observations} horizons at "
-        f"{len(planned.study.sweep.budgets)} budgets, {planned.flops:.2e} FLOPs; on {planned.processes} processes "
-        f"about {duration(planned.expected_seconds)} at {planned.study.engine.expected_flops_per_second:.0e} FLOP/s "
-        f"each{check}; checkpoints take up to {plan_checkpoint_bytes(planned) / 1e6:.0f} MB, "
-        f"kept models {plan_model_bytes(planned) / 1e6:.0f} MB"
-    )
-    for note in planned.notes:
-        out.print(f"note: {note}")
-
-
-def start(planned: Plan, tokens: Tokens, root: Path) -> None:
-    """What is about to happen."""
+def text(planned: Plan, tokens: Tokens) -> None:
+    """What will be trained on."""
     out = console()
     record, summary = tokens.record, tokens.summary
     out.print(
@@ -88,8 +47,6 @@ def start(planned: Plan, tokens: Tokens, root: Path) -> None:
     mixture = shares(planned.study.data.weights)
     for domain in record.domains:
         out.print(f"  {domain.name}: share {mixture[domain.name]:.4g}, {domain.train_tokens:,} training tokens")
-    totals(planned)
-    out.print(f"run directory: {root}")
 
 
 def _text_a_token(tokens: Tokens) -> str:

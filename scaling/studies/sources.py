@@ -7,10 +7,12 @@ from typing import Any
 
 import polars as pl
 
-from scaling.config import StudyError, load_study
+from scaling.config import Study, StudyError, load_study
+from scaling.data import load_record
 from scaling.laws import LawForm
+from scaling.planning import plan
 from scaling.records import RunDirectory
-from scaling.studies import show
+from scaling.studies import show, swept
 from scaling.studies.answers import settings_of
 from scaling.studies.own_parts import counter
 from scaling.studies.reduction import Reduced, Sweep, reduced
@@ -48,18 +50,47 @@ def source_of(
             return Source(path, {}, columns)
         cells = reduced(path, sweep, columns, forms)
         return Source(cells.table, {}, cells.columns, cells=cells)
-    if sweep is not None:
-        raise StudyError(
-            f"--best-over takes the table of a raw sweep, and {path} is a run directory, whose study trains each N and "
-            "D at one setting: leave it out"
-        )
     directory = RunDirectory(path)
     if not directory.observations.is_file():
         raise StudyError(f"{path} has no observations.csv; give the folder of a `scaling run`, or a table")
     study = load_study(directory.study)
     settings = settings_of(study, counter(study, directory))
+    several = bool(swept.swept(_fitted(directory)))
+    if sweep is not None and not several:
+        raise StudyError(
+            f"--best-over takes the table of a raw sweep, and {path} is a run directory, whose study trains each N and "
+            "D at one setting: leave it out"
+        )
+    if sweep is not None:
+        cells = reduced(directory.observations, sweep, columns, forms)
+        return Source(cells.table, settings, cells.columns, directory.laws, cells)
     rows = _of_own_mixture(directory.observations, forms) if study.sweep.mixtures else directory.observations
+    if several and not any(set(swept.SETTINGS) & set(form.columns) for form in forms):
+        rows = _best(directory, study, columns)
     return Source(_measured(rows, columns), settings, columns, directory.laws)
+
+
+def _fitted(directory: RunDirectory) -> pl.DataFrame:
+    return pl.read_csv(directory.observations, infer_schema_length=None).filter(pl.col("role") == "fit")
+
+
+def _best(directory: RunDirectory, study: Study, columns: Mapping[str, str]) -> pl.DataFrame:
+    """The rows that the study's own laws see.
+
+    Raises:
+      StudyError: another loss than the study's own is asked for, of which there are no bowls.
+    """
+    loss = columns.get("loss", "loss")
+    if loss != "loss":
+        raise StudyError(
+            f"--columns loss={loss}: {directory.root} has runs of one N and D at several learning rates or batches; "
+            f"add --best-over learning_rate, to take the best of each by {loss}"
+        )
+    planned = plan(study, load_record(directory.data), counter(study, directory)).trajectories
+    found = swept.rows_of(_fitted(directory), swept.diverged(directory, planned))
+    for line in found.said:
+        show.warn(line)
+    return found.table
 
 
 def _of_own_mixture(path: Path, forms: Sequence[LawForm]) -> Path | pl.DataFrame:

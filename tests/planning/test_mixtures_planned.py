@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from scaling.config import StudyError
+from scaling.config import StudyError, parse_study
 from scaling.planning import plan
 from scaling.records import DataRecord, DomainRecord, Trajectory
 
@@ -47,6 +47,21 @@ def test_each_size_is_trained_at_each_mixture(study_of, mixed: DataRecord) -> No
     assert {one.recipe.mixture["web"] for one in planned.expected_check} == {0.75}
     everywhere = plan(study_of(data=MIXTURE, sweep={"mixtures": [{"web": 1}]}), mixed)
     assert sum(len(one.horizons) for one in everywhere.trajectories if one.role == "mixture") == 6
+
+
+def test_mixtures_are_a_factor_of_any_design(study_of, mixed: DataRecord) -> None:
+    """The study's own is what the laws see; the others are what isoflop trains at such a mixture."""
+    ladder = {"design": "ladder", "widths": [8, 16], "tokens": [256_000]}
+    factors = {"mixture": [{"web": 3, "code": 1}, {"web": 1}]}
+    raw = {"name": "x", "check": {"enabled": False}, "data": MIXTURE}
+    base = study_of(**raw)
+    study = parse_study({**base.model_dump(mode="json"), "sweep": ladder | {"factors": factors}})
+    found = [(one.model.width, one.role, one.recipe.mixture["web"]) for one in plan(study, mixed).trajectories]
+    assert found == [(8, "fit", 0.75), (8, "mixture", 1.0), (16, "fit", 0.75), (16, "mixture", 1.0)]
+    isoflop = plan(study_of(**raw, sweep={"mixtures": [{"web": 1}]}), mixed).trajectories
+    assert {one.id for one in plan(study, mixed).trajectories} <= {one.id for one in isoflop}
+    with pytest.raises(StudyError, match=r"sweep.factors.mixture has 'wbe'; data.mixture has code, web"):
+        parse_study({**base.model_dump(mode="json"), "sweep": ladder | {"factors": {"mixture": [{"wbe": 1}]}}})
 
 
 def test_a_mixture_is_part_of_the_identity_and_what_is_seen_counts(study_of, mixed: DataRecord) -> None:

@@ -31,7 +31,7 @@ def tiny_shared(text: Path, compilation_cache: Path, tmp_path_factory: pytest.Te
 
 
 def writer(text: Path, compilation_cache: Path, folder: Path) -> Callable[..., Path]:
-    """Writes tiny studies into `folder`."""
+    """Writes tiny studies into `folder`; a sweep with a design takes the place of the tiny one."""
 
     def write(**changes: dict[str, Any]) -> Path:
         study: dict[str, Any] = {
@@ -65,7 +65,8 @@ def writer(text: Path, compilation_cache: Path, folder: Path) -> Callable[..., P
             },
         }
         for part, fields in changes.items():
-            study[part] = study.get(part, {}) | fields if isinstance(fields, dict) else fields
+            whole = not isinstance(fields, dict) or "design" in fields
+            study[part] = fields if whole else study.get(part, {}) | fields
         path = folder / f"tiny-{content_hash(study)[:8]}.yaml"
         path.write_text(yaml.safe_dump(study))
         return path

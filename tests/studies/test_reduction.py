@@ -182,4 +182,10 @@ def test_tables_that_cannot_be_reduced(terminal: Terminal, raw: pl.DataFrame, tm
     checked = raw.with_columns(lr=negative, role=pl.when(pl.int_range(pl.len()) < 5).then(pl.lit("check")))
     path = written(checked, tmp_path)
     assert "row 6, column 'lr' is -1; it must be above 0" in terminal.refused("fit", path, *OVER)
-    assert "is a run directory" in terminal.refused("fit", tmp_path, *OVER)
+    assert "has no observations.csv" in terminal.refused("fit", tmp_path, *OVER)
+    (tmp_path / "study.yaml").write_text("name: x\n")
+    rows = {"params": [1e5, 1e5], "tokens": [1e6, 2e6], "loss": [3.0, 2.9], "role": ["fit", "fit"]}
+    run = pl.DataFrame(rows | {"learning_rate": [1e-3, 1e-3], "batch_tokens": [256, 256]})
+    run.write_csv(tmp_path / "observations.csv")
+    said = terminal.refused("fit", tmp_path, "--best-over", "learning_rate")
+    assert "is a run directory, whose study trains each N and D at one setting: leave it out" in said

@@ -43,6 +43,7 @@ def launch(study: Study, root: Path, *, dry_run: bool) -> int:
     if dry_run:
         print(engine.dry_run(orders), end="")
         return DONE
+    prepared.announce()
     if orders:
         engine.submit(orders)
     already = f"; {len(queued)} were queued already" if queued else ""

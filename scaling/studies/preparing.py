@@ -5,7 +5,7 @@ from pathlib import Path
 
 from scaling.accounting import Count
 from scaling.config import Study, dump_study
-from scaling.data import save
+from scaling.data import Tokens, save
 from scaling.planning import Plan, plan, plan_checkpoint_bytes, plan_model_bytes
 from scaling.records import RunDirectory, exclusive, replace
 from scaling.studies import known, own_parts, preflight, sets, show, show_plan, text
@@ -20,6 +20,17 @@ class Prepared:
     count: Count
     keys: tuple[str, ...]
     """Of the named held-out sets that every model is measured on."""
+    tokens: Tokens
+    said: tuple[str, ...]
+    """Of the sets."""
+
+    def announce(self) -> None:
+        """Say what will run, and where."""
+        show.text(self.planned, self.tokens)
+        show_plan.totals(self.planned)
+        show_plan.skipped(self.planned.skipped)
+        for line in (f"run directory: {self.directory.root}", *self.said):
+            show.line(line)
 
 
 def prepare(study: Study, root: Path) -> Prepared:
@@ -44,10 +55,5 @@ def prepare(study: Study, root: Path) -> Prepared:
         known.keep(study, tokens, directory)
         changed = sets.keep(named, directory)
         own_parts.keep(count, directory)
-    show.text(planned, tokens)
-    show_plan.totals(planned)
-    show_plan.skipped(planned.skipped)
-    show.line(f"run directory: {root}")
-    for line in (*(sets.said(one.record) for one in named), *changed):
-        show.line(line)
-    return Prepared(directory, planned, count, tuple(one.record.key for one in named))
+    said = (*(sets.said(one.record) for one in named), *changed)
+    return Prepared(directory, planned, count, tuple(one.record.key for one in named), tokens, said)

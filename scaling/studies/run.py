@@ -27,6 +27,7 @@ def run(study: Study, root: Path) -> int:
     """
     started = time.monotonic()
     prepared = prepare(study, root)
+    prepared.announce()
     directory, planned, keys = prepared.directory, prepared.planned, prepared.keys
     _refuse_what_cannot_fit(study, directory, planned)
     code = _train(study, directory, planned.trajectories, "sweep", keys)

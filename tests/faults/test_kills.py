@@ -48,9 +48,15 @@ def jobs_in(tokens: Tokens, tokens_dir: Path, compilation_cache: Path) -> Jobs:
 
 
 def undisturbed(jobs_in: Jobs, folder: Path, count: int) -> dict[str, list[tuple[str, float]]]:
-    sweep = Sweep(folder, jobs_in(folder, count))
+    """Losses of the same trajectories, those of one shape in one job."""
+    jobs = jobs_in(folder, count)
+    shapes = [jobs[number::2] for number in range(2)]
+    alike = [
+        group[0].model_copy(update={"trajectories": tuple(job.trajectories[0] for job in group)}) for group in shapes
+    ]
+    sweep = Sweep(folder, alike)
     sweep.finish()
-    return losses(sweep.directory, sweep.jobs)
+    return losses(sweep.directory, jobs)
 
 
 def kill_often(sweep: Sweep, kills: int, seed: int) -> None:

@@ -25,6 +25,7 @@ from scaling.config.study import (
     CheckConfig,
     CheckpointConfig,
     LawsConfig,
+    StoppingConfig,
     Study,
 )
 from scaling.config.sweep import DESIGNS, SweepConfig
@@ -83,6 +84,7 @@ __all__ = [
     "SkipConfig",
     "SliceShape",
     "SlurmConfig",
+    "StoppingConfig",
     "Study",
     "StudyError",
     "SweepConfig",

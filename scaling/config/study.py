@@ -63,6 +63,14 @@ class CheckConfig(Part):
     """Seeds of the check, trained side by side."""
 
 
+class StoppingConfig(Part):
+    """When a run is not worth going on with. What is measured of it stays in the fits."""
+
+    above_best: Annotated[float, Field(gt=1)] | None = None
+    """A trajectory ends at a horizon where its loss is above this multiple of the least that another one of the same N
+    has committed at the same D. null: none ends so. Divergence is training.divergence_factor's."""
+
+
 class Study(Part):
     """Everything that a researcher decides."""
 
@@ -88,6 +96,8 @@ class Study(Part):
     """The held-out larger model."""
     checkpoints: CheckpointConfig = CheckpointConfig()
     """What is saved while training."""
+    stopping: StoppingConfig = StoppingConfig()
+    """When a run is given up."""
     engine: EngineConfig = EngineConfig()
     """What runs the jobs."""
 

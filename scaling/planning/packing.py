@@ -107,9 +107,9 @@ def reached(job: Job, directory: RunDirectory) -> tuple[float, tuple[str, ...]]:
 
 
 def left_in(directory: RunDirectory, trajectory: Trajectory, keep_forks: KeepForks) -> float:
-    """Exact training FLOPs that `trajectory` still takes, by the records of `directory`; 0 when done or diverged."""
+    """Exact training FLOPs that `trajectory` still takes, by the records of `directory`; 0 when done or given up."""
     records = directory.trajectory(trajectory.id)
-    if records.diverged.exists():
+    if records.given_up:
         return 0.0
     committed = [horizon for horizon in trajectory.horizons if records.horizon(horizon).exists()]
     return left_flops(trajectory, committed, keep_forks)

@@ -10,6 +10,7 @@ A run directory holds
                       models/<horizon>  its parameters, kept to be measured again
                       evaluations/<horizon>/<set>.json    what was measured of it on a named set, committed once
                       diverged.json     where it ended, if it did
+                      stopped.json      at which horizon it was given up, and by which rule
     jobs/                               what each job reads, its log, and why it failed where it did
     sets/<set>/                         named held-out sets in tokens; sets.json says which are measured now
     compiled/                           what each program takes, found before it was run
@@ -158,6 +159,15 @@ class TrajectoryDirectory:
     @property
     def diverged(self) -> Path:
         return self.root / "diverged.json"
+
+    @property
+    def stopped(self) -> Path:
+        return self.root / "stopped.json"
+
+    @property
+    def given_up(self) -> bool:
+        """Whether no more of it will be trained, though horizons are left: it diverged, or was stopped."""
+        return self.diverged.exists() or self.stopped.exists()
 
     @property
     def lease(self) -> Path:

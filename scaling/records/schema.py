@@ -246,6 +246,8 @@ class JobSettings(Part):
     mesh: MeshConfig = MeshConfig()
     compute: ComputeConfig = ComputeConfig()
     stack: Literal["auto"] | int = "auto"
+    stop_above: float | None = None
+    """Multiple of the least loss of the same N and D, above which a trajectory ends at a horizon."""
     leases: Literal["flock", "heartbeat"] = "flock"
     """How a job keeps others off the trajectories that it trains."""
     lease_seconds: float = 60.0

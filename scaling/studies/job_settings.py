@@ -33,6 +33,7 @@ def settings_of(study: Study, directory: RunDirectory, sets: Sequence[str] = ())
         mesh=study.engine.mesh,
         compute=study.engine.compute,
         stack=study.engine.stack,
+        stop_above=study.stopping.above_best,
         leases=kind_of_lease(study.engine, directory.root),
         lease_seconds=study.engine.lease_seconds,
     )

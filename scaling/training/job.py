@@ -25,6 +25,7 @@ from scaling.records import (
 )
 from scaling.training.distributed import barrier, is_first
 from scaling.training.evaluation import evaluate
+from scaling.training.giving_up import give_up
 from scaling.training.holding import in_turn
 from scaling.training.kept import KeptModels, is_kept
 from scaling.training.lanes import run_alone, run_together
@@ -160,7 +161,10 @@ def _task(
             commit_horizon(directory, trajectory, horizon, row, compiled)
         barrier(f"{horizon.name} is committed")
 
-    task = Task(trajectory, directory, compiled, batches, job.settings, commit, where, lease=lease)
+    def hopeless(horizon: Horizon) -> bool:
+        return give_up(RunDirectory(job.settings.run_dir), trajectory, horizon, job.settings.stop_above)
+
+    task = Task(trajectory, directory, compiled, batches, job.settings, commit, where, lease=lease, hopeless=hopeless)
     return task
 
 

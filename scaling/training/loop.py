@@ -94,6 +94,8 @@ class Task:
     """Device, mesh and company: what the last digits depend on."""
     interrupted: Callable[[], bool] = lambda: False
     """Whether the job has been asked to end."""
+    hopeless: Callable[[Horizon], bool] = lambda _: False
+    """Whether the trajectory is given up at a horizon that was just committed; recorded where it is."""
     lease: Lease | None = None
     """That nobody else writes into `directory`; None in processes that write nothing."""
 
@@ -118,7 +120,7 @@ def train(task: Task, lane: Lane) -> Steps:
       OSError: nothing more can be written; all that was committed stays.
     """
     left = [horizon for horizon in task.trajectory.horizons if not task.directory.horizon(horizon).exists()]
-    done = not left or task.directory.diverged.exists()
+    done = not left or task.directory.given_up
     barrier(f"{task.trajectory.id} is read")
     if done:
         return
@@ -136,6 +138,8 @@ def train(task: Task, lane: Lane) -> Steps:
                 checkpoints.save(TRUNK, state)
                 yield from run.anneal(state, horizon)
                 run.tidy(horizon)
+                if agreed(is_first() and horizon is not left[-1] and task.hopeless(horizon)):
+                    break
         except Diverged as diverged:
             task.check_lease()
             record = {"branch": diverged.branch, "step": diverged.step, "loss": repr(diverged.loss)}

@@ -5,6 +5,7 @@ from typing import Any
 
 from scaling.cli import tables
 from scaling.cli.parsing import Parser, positive
+from scaling.config import StudyError
 
 
 def select(arguments: list[str]) -> int:
@@ -82,13 +83,16 @@ def validate(arguments: list[str]) -> int:
 def compare(arguments: list[str]) -> int:
     parser = Parser(
         "compare",
-        "Is arm B better than arm A, by how much compute, and how sure?",
+        "Is arm B better than arm A, by how much compute, and how sure?\n"
+        "A alone: the run directory of a study with arms, each held against the first.",
         "scaling compare adamw.csv muon.csv --at 1e21",
-        takes="A B",
+        takes="A [B]",
     )
     parser.add_argument("a", metavar="A", help="table or run directory of arm A")
-    parser.add_argument("b", metavar="B", help="table or run directory of arm B")
-    parser.add_argument("--at", type=positive, required=True, metavar="C", help="the budget to compare at, in FLOPs")
+    parser.add_argument("b", metavar="B", nargs="?", help="table or run directory of arm B")
+    parser.add_argument(
+        "--at", type=positive, metavar="C", help="the budget to compare at, in FLOPs (of arms: the check's)"
+    )
     parser.add_argument("--names", nargs=2, metavar="NAME", help="of the arms (default: the files')")
     parser.add_argument("--exponents", metavar="NAME", help="shared (default) or separate")
     parser.add_argument(
@@ -98,6 +102,13 @@ def compare(arguments: list[str]) -> int:
     tables.add_intervals(parser)
     parser.add_argument("--json", action="store_true", help="as JSON")
     given = parser.parse_args(arguments)
+    if given.b is None:
+        from scaling.studies import arms
+
+        arms.compare(Path(given.a), given.at)
+        return 0
+    if given.at is None:
+        raise StudyError("--at is missing: the budget to compare A and B at, in FLOPs, as --at 1e21")
     from scaling.studies import judging
 
     settings: dict[str, Any] = tables.table_settings(given) | tables.interval_settings(given) | {"at": given.at}

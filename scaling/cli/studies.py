@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.cli.parsing import Parser, study, study_parser
-from scaling.config import Study, StudyError
+from scaling.config import Study, StudyError, arm_studies
 from scaling.records import RunDirectory
 
 
@@ -21,27 +21,32 @@ def plan(arguments: list[str]) -> int:
     parser.add_argument("--out", metavar="DIR", help="run directory: say what of the plan is done there")
     parser.add_argument("--json", action="store_true", help="as JSON")
     options, rest = parser.parse_known_args(arguments)
-    asked = study(options.study, rest)
-    directory = _run_directory(options.out, asked)
-    own_parts.check(asked)
-    tokens = text.tokens_of(asked)
-    named = [one.record for one in sets.read(asked, tokens, asked.evaluation.sets, "evaluation.sets.")]
-    planned = planning.plan(asked, tokens.record, own_parts.counter(asked, directory))
-    finished = None if directory is None else done.done(planned, directory)
+    plain = {}
+    for arm, asked, out in _arms(study(options.study, rest), options.out):
+        directory = _run_directory(out, asked)
+        own_parts.check(asked)
+        tokens = text.tokens_of(asked)
+        named = [one.record for one in sets.read(asked, tokens, asked.evaluation.sets, "evaluation.sets.")]
+        planned = planning.plan(asked, tokens.record, own_parts.counter(asked, directory))
+        finished = None if directory is None else done.done(planned, directory)
+        if options.json:
+            also: dict[str, Any] = {"sets": [one.model_dump(mode="json") for one in named]} if named else {}
+            also |= {} if finished is None else {"done": finished.as_json()}
+            plain[arm] = planned.as_json() | also
+            continue
+        if arm:
+            show.heading(f"arm {arm}")
+        show_plan.plan(planned, finished)
+        for one in named:
+            show.line(sets.said(one))
     if options.json:
-        also: dict[str, Any] = {"sets": [one.model_dump(mode="json") for one in named]} if named else {}
-        also |= {} if finished is None else {"done": finished.as_json()}
-        print(json.dumps(planned.as_json() | also, indent=2))
-        return 0
-    show_plan.plan(planned, finished)
-    for one in named:
-        show.line(sets.said(one))
+        print(json.dumps(plain.get("", {"arms": plain}), indent=2))
     return 0
 
 
 def preflight(arguments: list[str]) -> int:
     from scaling import planning
-    from scaling.studies import compiled, examined, own_parts, show_compiled, text
+    from scaling.studies import compiled, examined, own_parts, show, show_compiled, text
 
     parser = study_parser(
         "preflight",
@@ -52,18 +57,27 @@ def preflight(arguments: list[str]) -> int:
     parser.add_argument("--out", metavar="DIR", help="run directory that keeps what is found (default: none)")
     parser.add_argument("--json", action="store_true", help="as JSON")
     options, rest = parser.parse_known_args(arguments)
-    asked = study(options.study, rest)
-    directory = _run_directory(options.out, asked)
-    own_parts.check(asked)
-    planned = planning.plan(asked, text.tokens_of(asked).record, own_parts.counter(asked))
-    trajectories = [*planned.trajectories, *planned.expected_check]
-    found = compiled.examine(asked, directory, trajectories, described=asked.engine.target.described)
-    print(json.dumps(examined.as_json(found), indent=2)) if options.json else show_compiled.table(found)
-    found.refuse()
+    plain = {}
+    for arm, asked, out in _arms(study(options.study, rest), options.out):
+        directory = _run_directory(out, asked)
+        own_parts.check(asked)
+        planned = planning.plan(asked, text.tokens_of(asked).record, own_parts.counter(asked))
+        trajectories = [*planned.trajectories, *planned.expected_check]
+        found = compiled.examine(asked, directory, trajectories, described=asked.engine.target.described)
+        if options.json:
+            plain[arm] = examined.as_json(found)
+        else:
+            if arm:
+                show.heading(f"arm {arm}")
+            show_compiled.table(found)
+        found.refuse()
+    if options.json:
+        print(json.dumps(plain.get("", {"arms": plain}), indent=2))
     return 0
 
 
 def run(arguments: list[str]) -> int:
+    from scaling.studies import arms
     from scaling.studies import run as runs
 
     parser = study_parser(
@@ -75,7 +89,8 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("--out", metavar="DIR", help="run directory (default: runs/<study's name>)")
     options, rest = parser.parse_known_args(arguments)
     asked = study(options.study, rest)
-    return runs.run(asked, local_folder(options.out, asked.name))
+    root = local_folder(options.out, asked.name)
+    return arms.run(asked, root) if asked.arms else runs.run(asked, root)
 
 
 def local_folder(out: str | None, name: str) -> Path:
@@ -93,9 +108,32 @@ def status(arguments: list[str]) -> int:
     parser.add_argument("directory", metavar="DIR", help="run directory")
     parser.add_argument("--json", action="store_true", help="as JSON")
     options = parser.parse_args(arguments)
-    found = statuses.read(Path(options.directory))
-    print(json.dumps(statuses.as_json(found), indent=2)) if options.json else show.status(found)
+    plain = {}
+    for arm, folder in run_directories(Path(options.directory)):
+        found = statuses.read(folder)
+        if options.json:
+            plain[arm] = statuses.as_json(found)
+            continue
+        if arm:
+            show.heading(f"arm {arm}")
+        show.status(found)
+    if options.json:
+        print(json.dumps(plain.get("", {"arms": plain}), indent=2))
     return 0
+
+
+def run_directories(root: Path) -> list[tuple[str, Path]]:
+    """(arm, run directory) of each begun arm of `root`; ("", root) where it has none."""
+    found = sorted(path for path in (root / "arms").glob("*") if (path / "study.yaml").is_file())
+    return [(path.name, path) for path in found] or [("", root)]
+
+
+def _arms(asked: Study, out: str | None) -> list[tuple[str, Study, str | None]]:
+    """(arm, its study, its --out); ("", asked, out) of a study without arms."""
+    if not asked.arms:
+        return [("", asked, out)]
+    folder = None if out is None else Path(out) / "arms"
+    return [(arm, own, None if folder is None else str(folder / arm)) for arm, own in arm_studies(asked).items()]
 
 
 def report(arguments: list[str]) -> int:

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from scaling.cli.parsing import Parser, study, study_parser
-from scaling.cli.studies import local_folder
+from scaling.cli.studies import local_folder, run_directories
 
 
 def launch(arguments: list[str]) -> int:
-    from scaling.studies import launching
+    from scaling.studies import arms, launching
 
     parser = study_parser(
         "launch",
@@ -21,7 +21,11 @@ def launch(arguments: list[str]) -> int:
     options, rest = parser.parse_known_args(arguments)
     kind = [] if options.engine is None else ["--engine.kind", options.engine]
     asked = study(options.study, [*rest, *kind])
-    return launching.launch(asked, local_folder(options.out, asked.name), dry_run=options.dry_run)
+    root = local_folder(options.out, asked.name)
+    if not asked.arms:
+        return launching.launch(asked, root, dry_run=options.dry_run)
+    arms.prepare(asked, root)
+    return max(launching.launch(own, folder, dry_run=options.dry_run) for _, own, folder in arms.each(asked, root))
 
 
 def cancel(arguments: list[str]) -> int:
@@ -34,7 +38,8 @@ def cancel(arguments: list[str]) -> int:
         takes="DIR",
     )
     parser.add_argument("directory", metavar="DIR", help="run directory")
-    return launching.cancel(Path(parser.parse_args(arguments).directory))
+    root = Path(parser.parse_args(arguments).directory)
+    return max(launching.cancel(folder) for _, folder in run_directories(root))
 
 
 def retry(arguments: list[str]) -> int:
@@ -49,4 +54,4 @@ def retry(arguments: list[str]) -> int:
     parser.add_argument("directory", metavar="DIR", help="run directory")
     parser.add_argument("jobs", metavar="JOB", nargs="*", help="only these (default: all that failed)")
     options = parser.parse_args(arguments)
-    return launching.retry(Path(options.directory), options.jobs)
+    return max(launching.retry(folder, options.jobs) for _, folder in run_directories(Path(options.directory)))

@@ -1,5 +1,6 @@
 """The study, its parts, and how it is read."""
 
+from scaling.config.arms import arm_studies
 from scaling.config.clusters import RayConfig, SlurmConfig
 from scaling.config.compute import ComputeConfig
 from scaling.config.crossed import CrossedConfig
@@ -92,6 +93,7 @@ __all__ = [
     "TargetConfig",
     "TokenizerFile",
     "TrainingConfig",
+    "arm_studies",
     "changed",
     "dump_study",
     "explain",

@@ -1,6 +1,8 @@
 """The study: everything that a researcher decides, in frozen parts that are validated where they are read."""
 
-from typing import Annotated, Literal
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -100,6 +102,14 @@ class Study(Part):
     """When a run is given up."""
     engine: EngineConfig = EngineConfig()
     """What runs the jobs."""
+    arms: Mapping[str, Mapping[str, Any]] = {}
+    """Ways to train the same sweep, to be compared: {adamw: {}, muon: {training.optimizer: muon}}, each with the fields
+    in which it differs. The first is what the others are held against."""
+
+    @model_validator(mode="after")
+    def _arms_differ(self) -> "Study":
+        check_arms(self.arms)
+        return self
 
     @property
     def own(self) -> dict[str, Own]:
@@ -154,3 +164,24 @@ class Study(Part):
                 f"{self.family.sequence_length} tokens"
             )
         return self
+
+
+CHANGEABLE = ("data", "family", "training", "tuning")
+"""Parts of a study in which its arms may differ."""
+
+
+def check_arms(arms: Mapping[str, Mapping[str, Any]]) -> None:
+    """ValueError where arms cannot be told apart, or would change what makes them comparable."""
+    if len(arms) == 1:
+        raise ValueError(f"arms has one arm, {next(iter(arms))}; give two or more, or none")
+    for arm, changes in arms.items():
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,31}", arm):
+            raise ValueError(f"arms has {arm!r}; a name is lower-case letters, digits, _ and -, at most 32")
+        for dotted in changes:
+            if dotted.partition(".")[0] not in CHANGEABLE or "." not in dotted:
+                raise ValueError(f"arms.{arm} has {dotted}; arms differ in fields of {', '.join(CHANGEABLE)}")
+    said = [dict(changes) for changes in arms.values()]
+    for place, changes in enumerate(said):
+        if changes in said[:place]:
+            names = list(arms)
+            raise ValueError(f"arms.{names[place]} and arms.{names[said.index(changes)]} are the same; leave one out")

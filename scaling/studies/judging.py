@@ -11,7 +11,7 @@ from rich.table import Table
 
 from scaling import laws
 from scaling.laws.forms import form_named
-from scaling.records import replace
+from scaling.records import pretty_json, replace
 from scaling.studies import cells, replies, show
 from scaling.studies.fitting import traced
 from scaling.studies.reduction import Sweep
@@ -82,14 +82,18 @@ def compare(
     sweep: Sweep | None,
     gain: float | None,
     as_json: bool,
+    out: Path | None = None,
 ) -> int:
-    """Print whether arm `b` is better than arm `a`; with `gain`, how many more runs would detect it."""
+    """Print whether arm `b` is better than arm `a`, and write it to `out`; with `gain`, how many more runs would detect
+    that."""
     one, other = (source_of(path, settings["columns"], sweep) for path in (a, b))
     # A study's own settings are those of one law; what compares two arms has defaults of its own, but for the cost.
     told = {"names": _names(a, b), **settings, "columns": one.columns}
     told |= {name: arm.settings["cost"] for name, arm in (("cost", one), ("cost_b", other)) if "cost" in arm.settings}
     found = laws.compare(one.table, other.table, **told)
     wanted = None if gain is None else laws.power(found, gain)
+    if out is not None:
+        replace(out, pretty_json(found.as_json()))
     best = [fit.optimum(flops=found.at) for fit in (found.a, found.b)]
     if as_json:
         by_arm = {arm: answer.as_json()["sensitivity_to_E"] for arm, answer in zip("ab", best, strict=True)}

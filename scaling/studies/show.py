@@ -57,6 +57,11 @@ def _text_a_token(tokens: Tokens) -> str:
     return "" if text_bytes in (0, count) else f", {text_bytes / count:.2f} bytes a token"
 
 
+def heading(text: str) -> None:
+    """A line that begins something new."""
+    console().print(f"\n[bold]{escape(text)}[/bold]")
+
+
 def warn(line: str) -> None:
     """Something that the user should know, on standard error."""
     print(f"scaling: {line}", file=sys.stderr)

@@ -13,10 +13,10 @@ import polars as pl
 import psutil
 import pytest
 
-from tests.clusters.ray import RayCluster, ray_cluster
-from tests.clusters.ray import missing as missing_ray
-from tests.clusters.slurm import SlurmCluster, slurm_cluster
-from tests.clusters.slurm import missing as missing_slurm
+from tests.clusters.ray_nodes import RayCluster, ray_cluster
+from tests.clusters.ray_nodes import missing as missing_ray
+from tests.clusters.slurm_nodes import SlurmCluster, slurm_cluster
+from tests.clusters.slurm_nodes import missing as missing_slurm
 from tests.studies.conftest import environment, writer
 
 SMALL = {

@@ -29,10 +29,10 @@ from scaling.engines import (
 from scaling.engines.base import NOTHING
 from scaling.engines.kubectl import Kubectl
 from scaling.records import DataRecord, Horizon, Job, JobSettings, Recipe, RunDirectory, Trajectory, pretty_json
-from tests.clusters.ray import RayCluster, ray_cluster
-from tests.clusters.ray import missing as missing_ray
-from tests.clusters.slurm import SlurmCluster, slurm_cluster
-from tests.clusters.slurm import missing as missing_slurm
+from tests.clusters.ray_nodes import RayCluster, ray_cluster
+from tests.clusters.ray_nodes import missing as missing_ray
+from tests.clusters.slurm_nodes import SlurmCluster, slurm_cluster
+from tests.clusters.slurm_nodes import missing as missing_slurm
 
 FAKE_JOB = Path(__file__).with_name("fake_job.py")
 MODEL = ModelConfig(layers=1, width=8, heads=1, kv_heads=1, ffn_width=8, vocabulary=257, sequence_length=8)

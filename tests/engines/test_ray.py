@@ -8,7 +8,7 @@ import pytest
 
 from scaling.config import RayConfig, Resources, StudyError, parse_study
 from scaling.engines import EngineState, RayEngine, engine_of
-from tests.clusters.ray import ADDRESSES, RayCluster
+from tests.clusters.ray_nodes import ADDRESSES, RayCluster
 from tests.engines.conftest import Bench, alive, ordered, run_all, until
 
 Cluster = Callable[[Resources], RayEngine]

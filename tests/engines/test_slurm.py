@@ -8,7 +8,7 @@ import pytest
 
 from scaling.config import EngineConfig, Resources, SlurmConfig, Study, StudyError, parse_study
 from scaling.engines import EngineState, SlurmEngine, engine_of, slurm_queue
-from tests.clusters.slurm import SlurmCluster
+from tests.clusters.slurm_nodes import SlurmCluster
 from tests.engines.conftest import Bench, alive, ordered, run_all, until
 
 HOUR = Resources(hosts=2, cores=4, accelerators=8, memory_bytes=3.5e9, seconds=3601)

@@ -14,7 +14,7 @@ from tests.conftest import trajectory_of
 from tests.faults.disturbing import losses, torn
 
 CORE = str(min(os.sched_getaffinity(0)))
-STEPS = (1500, 3000)
+STEPS = (800, 1600)
 DEADLINE = 180.0
 
 

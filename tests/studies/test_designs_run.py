@@ -63,6 +63,7 @@ def test_a_ladder_from_its_plan_to_its_check(tiny: Tiny, scaling: Scaling, termi
     assert grown["done"]["left_flops"] > 0
 
 
+@pytest.mark.full
 def test_bowls_are_reduced_to_the_best_of_each_cell(
     tiny: Tiny, scaling: Scaling, terminal: Terminal, tmp_path: Path
 ) -> None:

@@ -50,6 +50,7 @@ def test_the_examples_arms_are_other_trajectories_of_the_same_size_and_cost(
         ]
 
 
+@pytest.mark.full
 def test_it_trains_and_is_compared_with_the_default_by_scaling(
     finished: Path, tiny_shared: Callable[..., Path], folder: Path, terminal: Terminal
 ) -> None:

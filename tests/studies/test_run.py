@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 
 from scaling.records import RunDirectory, content_hash
 from tests.studies.conftest import Scaling, environment
@@ -134,6 +135,7 @@ def test_verbs_on_a_finished_run(finished: Path, scaling: Scaling) -> None:
     assert scaling("report", finished).returncode == 0
 
 
+@pytest.mark.full
 def test_a_killed_sweep_ends_its_jobs_and_goes_on_to_the_same_bits(
     finished: Path, tiny_shared: Tiny, tmp_path: Path
 ) -> None:

@@ -134,8 +134,12 @@ def test_every_multiplier_is_watched() -> None:
     )
 
 
+REGIMES = list(dict.fromkeys(WATCHING.values()))
+"""The first in CI, the others in full."""
+
+
 @pytest.mark.parametrize("rule", ["mup", "completep"])
-@pytest.mark.parametrize("regime", list(dict.fromkeys(WATCHING.values())))
+@pytest.mark.parametrize("regime", [REGIMES[0], *(pytest.param(one, marks=pytest.mark.full) for one in REGIMES[1:])])
 def test_activations_are_flat_in_width(rule: str, regime: Regime) -> None:
     assert not problems(regime, rule)
 

@@ -110,7 +110,13 @@ MOMENTS: dict[str, Moment] = {
 }
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+IN_CI = ("compiling", "writing a checkpoint")
+"""tests/faults has the others, in a whole sweep."""
+
+
+@pytest.mark.parametrize(
+    "moment", [one if one in IN_CI else pytest.param(one, marks=pytest.mark.full) for one in MOMENTS]
+)
 def test_a_killed_job_goes_on_to_the_same_bits(
     moment: str, undisturbed: list[float], tokens: Tokens, tokens_dir: Path, compilation_cache: Path, tmp_path: Path
 ) -> None:

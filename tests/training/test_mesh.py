@@ -139,6 +139,7 @@ def test_a_trajectory_goes_on_where_it_was_left_on_another_mesh(
     assert len(losses["one"]) == 2
 
 
+@pytest.mark.full
 def test_trajectories_side_by_side_on_a_mesh_find_what_they_find_alone(
     job_of: Callable[..., Job], tokens: Tokens, tmp_path: Path
 ) -> None:

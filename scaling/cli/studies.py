@@ -88,16 +88,16 @@ def run(arguments: list[str]) -> int:
     )
     parser.add_argument("--out", metavar="DIR", help="run directory (default: runs/<study's name>)")
     options, rest = parser.parse_known_args(arguments)
+    check_local(options.out)
     asked = study(options.study, rest)
-    root = local_folder(options.out, asked.name)
+    root = Path(options.out or f"runs/{asked.name}")
     return arms.run(asked, root) if asked.arms else runs.run(asked, root)
 
 
-def local_folder(out: str | None, name: str) -> Path:
-    """The run directory of --out, or the study's own."""
+def check_local(out: str | None) -> None:
+    """StudyError where --out is no folder of this machine."""
     if out and "://" in out:  # a Path would drop a slash and make a folder of that name
         raise StudyError(f"--out is {out}; a run directory is a local folder: hard links keep its records whole")
-    return Path(out) if out else Path("runs") / name
 
 
 def status(arguments: list[str]) -> int:

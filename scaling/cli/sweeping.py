@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from scaling.cli.parsing import Parser, study, study_parser
-from scaling.cli.studies import local_folder, run_directories
+from scaling.cli.studies import check_local, run_directories
 
 
 def launch(arguments: list[str]) -> int:
@@ -20,8 +20,9 @@ def launch(arguments: list[str]) -> int:
     parser.add_argument("--dry-run", action="store_true", help="print what would be submitted, and submit nothing")
     options, rest = parser.parse_known_args(arguments)
     kind = [] if options.engine is None else ["--engine.kind", options.engine]
+    check_local(options.out)
     asked = study(options.study, [*rest, *kind])
-    root = local_folder(options.out, asked.name)
+    root = Path(options.out or f"runs/{asked.name}")
     if not asked.arms:
         return launching.launch(asked, root, dry_run=options.dry_run)
     arms.prepare(asked, root)

@@ -1,6 +1,7 @@
 """What the records say: frozen pydantic models, one JSON object each."""
 
 from fractions import Fraction
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -122,7 +123,7 @@ class Horizon(Part):
         """The last steps, over which the training loss is averaged: a tenth of the decay, else a fiftieth of all."""
         return max(1, self.decay_steps // 10 if self.decay_steps else self.steps // 50)
 
-    @property
+    @cached_property
     def name(self) -> str:
         """File name stem: readable, and unique to the horizon's own settings (the budget is not one of them)."""
         own = self.model_dump(mode="json", exclude={"budget"})
@@ -160,7 +161,7 @@ class Trajectory(Part):
             "data": self.data.model_dump(mode="json"),
         }
 
-    @property
+    @cached_property
     def id(self) -> str:
         """A readable slug and a hash of the identity."""
         return f"w{self.model.width}-l{self.model.layers}-s{self.recipe.seed}-{content_hash(self.identity)[:10]}"
@@ -208,7 +209,7 @@ class Trajectory(Part):
     def last_step(self) -> int:
         return max(horizon.steps for horizon in self.horizons)
 
-    @property
+    @cached_property
     def training_flops(self) -> float:
         """FLOPs that the trajectory takes: the trunk up to its last fork, and every decay."""
         trunk = self.tokens_at(max(horizon.fork_step for horizon in self.horizons))

@@ -1,12 +1,11 @@
 """Trajectories to observations: jobs for what is left, through the engine, with live progress."""
 
 from collections.abc import Callable, Sequence
-from functools import cache
 
 from scaling.config import Resources, Study
 from scaling.engines import EXIT_DISK_FULL, Engine, JobResult, OnTick, Rules, engine_of, supervise
 from scaling.planning import accelerators_of, jobs
-from scaling.records import Compiled, Job, JobSettings, RunDirectory, Trajectory, read_json
+from scaling.records import Job, JobSettings, RunDirectory, Trajectory, read_json
 from scaling.studies import compiled, show
 from scaling.studies.job_settings import settings_of
 from scaling.studies.progress import Progress
@@ -60,11 +59,8 @@ def resources_for(study: Study, directory: RunDirectory) -> Callable[[Job], Reso
     if asked.memory_bytes or study.engine.kind != "local":
         return lambda _: asked
 
-    @cache
-    def resources_of(name: str, first: Trajectory) -> Resources:
-        return asked.model_copy(update={"memory_bytes": _memory(study, directory, first)})
-
-    return lambda job: resources_of(job.name, job.trajectories[0])
+    measured = compiled.memory_of(study, directory)
+    return lambda job: asked.model_copy(update={"memory_bytes": measured(job.trajectories[0])})
 
 
 def ended(results: Sequence[JobResult]) -> int:
@@ -88,10 +84,3 @@ SAID = {
     "disk_full": "found the disk full",
     "interrupted": "were stopped for that",
 }
-
-
-def _memory(study: Study, directory: RunDirectory, trajectory: Trajectory) -> float | None:
-    """Host memory of a job on CPUs, where its program was compiled ahead; None where nothing is known."""
-    found = compiled.known(study, directory, [trajectory]).cells
-    reports = [cell.report for cell in found if isinstance(cell.report, Compiled)]
-    return max((one.memory_bytes for one in reports if one.limit_bytes is None), default=None)

@@ -23,8 +23,9 @@ from scaling.engines.compiling import compile_programs
 from scaling.engines.jobset import JobSetEngine
 from scaling.engines.local import COMPILE_COMMAND, LocalEngine, local_engine
 from scaling.engines.ray_cluster import RayEngine
+from scaling.engines.rules import Rules
 from scaling.engines.slurm import SlurmEngine
-from scaling.engines.supervision import Rules, supervise
+from scaling.engines.supervision import supervise
 
 __all__ = [
     "COMPILE_COMMAND",

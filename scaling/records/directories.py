@@ -16,6 +16,7 @@ A run directory holds
     observations.csv, laws/, report/    indices of the above: they can be rebuilt
     counts.json                         the same, of models with a part of the user's own
     known_entropy.json                  the entropy of synthetic text, found before training
+    simulated.json                      nothing here was trained: its records are those of a simulation
 """
 
 import json
@@ -65,6 +66,11 @@ class RunDirectory:
     def cancel(self) -> Path:
         """Changes when every sweep of this directory is to end."""
         return self.root / ".cancel"
+
+    @property
+    def simulated(self) -> Path:
+        """There where nothing was trained: its records are those of a simulation."""
+        return self.root / "simulated.json"
 
     def cancelled(self) -> str:
         """What tells whether it has changed; empty where nobody ever asked."""

@@ -124,7 +124,15 @@ def check_result(directory: RunDirectory) -> dict[str, Any] | None:
 
 
 def observations(directory: RunDirectory) -> tuple[list[Observation], list[str]]:
-    """(every committed horizon of trajectories that did not diverge, a line for each that did)."""
+    """(every committed horizon of trajectories that did not diverge, a line for each that did).
+
+    Raises:
+      StudyError: they are those of a simulation.
+    """
+    if directory.simulated.exists():
+        raise StudyError(
+            f"{directory.root} holds the records of a simulation: nothing was trained, and nothing is learnt"
+        )
     rows: list[Observation] = []
     diverged = []
     sets = directory.current_sets()

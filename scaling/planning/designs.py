@@ -49,32 +49,38 @@ def plan(study: Study, data: DataRecord, count: Count = counts) -> Plan:
     _refuse(study_problems(study, FIRST_CHECK_SEED, (2**31 - 1) // SEEDS_PER_STUDY - 1))
     _refuse(mixture_problems(study))
     windows = {budget: window(study, budget, count) for budget in study.sweep.budgets}
-    trajectories = []
+    trajectories: list[Trajectory] = []
+    examples: list[Trajectory] = []
+    """All that differ in more than the seed."""
     for width in study.sweep.widths:
         budgets = [budget for budget, widths in windows.items() if width in widths]
         if not budgets:
             continue
-        trajectories.extend(_trajectories(study, data, width, _fit_seed(study, 0), "fit", budgets, count))
-        if width in study.sweep.replicate_widths:
+        found = _trajectories(study, data, width, _fit_seed(study, 0), "fit", budgets, count)
+        replicates: list[Trajectory] = []
+        if width in study.sweep.replicate_widths and study.sweep.replicate_seeds > 1:
             lowest = budgets[: study.sweep.replicate_budgets]
-            for k in range(1, study.sweep.replicate_seeds):
-                trajectories.extend(_trajectories(study, data, width, _fit_seed(study, k), "fit", lowest, count))
+            alike = _trajectories(study, data, width, _fit_seed(study, 1), "fit", lowest, count)
+            found += alike
+            seeds = [_fit_seed(study, k) for k in range(2, study.sweep.replicate_seeds)]
+            replicates = [_reseeded(one, seed) for seed in seeds for one in alike]
+        mixed: list[Trajectory] = []
         if width in (study.sweep.mixture_widths or study.sweep.widths):
             lowest = budgets[: study.sweep.mixture_budgets]
             for mixture in study.mixtures:
                 seed = _fit_seed(study, 0)
-                trajectories.extend(_trajectories(study, data, width, seed, "mixture", lowest, count, mixture=mixture))
+                mixed += _trajectories(study, data, width, seed, "mixture", lowest, count, mixture=mixture)
+        trajectories += [*found, *replicates, *mixed]
+        examples += [*found, *mixed]
     expected_check = _expected_check(study, data, count) if study.check.enabled else ()
     _refuse(
         [
             *cell_problems(study, _cells(study, windows, count), lambda budget: _cheapest_enough(study, budget, count)),
-            *trajectory_problems(study, trajectories),
-            *text_problems([*trajectories, *expected_check]),
+            *trajectory_problems(study, examples),
+            *text_problems([*examples, *expected_check]),
         ]
     )
-    return Plan(
-        study, data, tuple(trajectories), expected_check, (*_notes(study, windows, count), *repeated(trajectories))
-    )
+    return Plan(study, data, tuple(trajectories), expected_check, (*_notes(study, windows, count), *repeated(examples)))
 
 
 def check_trajectories(
@@ -163,6 +169,11 @@ def _trajectories(
     apart = [[budget] for budget in budgets] if falls(study.training.schedule) else [budgets]
     mixed = shares(study.data.weights if mixture is None else mixture)
     return [_trajectory(study, data, width, seed, role, some, count, round_up, mixed) for some in apart]
+
+
+def _reseeded(trajectory: Trajectory, seed: int) -> Trajectory:
+    """The same at another seed, on which nothing else of a plan depends."""
+    return trajectory.model_copy(update={"recipe": trajectory.recipe.model_copy(update={"seed": seed})})
 
 
 def _trajectory(

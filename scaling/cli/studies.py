@@ -9,7 +9,7 @@ from scaling.config import StudyError
 
 def plan(arguments: list[str]) -> int:
     from scaling import planning
-    from scaling.studies import own_parts, sets, show, text
+    from scaling.studies import own_parts, sets, show, terminal, text
 
     parser = study_parser("plan", "Print what would run; train nothing.", "scaling plan configs/quickstart.yaml")
     parser.add_argument("--json", action="store_true", help="as JSON")
@@ -25,7 +25,7 @@ def plan(arguments: list[str]) -> int:
         return 0
     show.plan(planned)
     for one in named:
-        show.line(sets.said(one))
+        terminal.line(sets.said(one))
     return 0
 
 
@@ -83,7 +83,7 @@ def local_folder(out: str | None, name: str) -> Path:
 
 
 def status(arguments: list[str]) -> int:
-    from scaling.studies import show
+    from scaling.studies import show_status
     from scaling.studies import status as statuses
 
     parser = Parser("status", "How far a run is, from its files alone.", "scaling status runs/quickstart", takes="DIR")
@@ -91,7 +91,7 @@ def status(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="as JSON")
     options = parser.parse_args(arguments)
     found = statuses.read(Path(options.directory))
-    print(json.dumps(statuses.as_json(found), indent=2)) if options.json else show.status(found)
+    print(json.dumps(statuses.as_json(found), indent=2)) if options.json else show_status.status(found)
     return 0
 
 

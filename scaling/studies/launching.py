@@ -9,7 +9,7 @@ from scaling.config import Study, StudyError, load_study
 from scaling.engines import Order, engine_of
 from scaling.planning import left_of
 from scaling.records import Job, RecordError, RunDirectory, pretty_json, read_json, replace
-from scaling.studies import show
+from scaling.studies import terminal
 from scaling.studies.job_settings import settings_of
 from scaling.studies.preparing import prepare
 from scaling.studies.sweep import ended, left_jobs, resources_for, run_jobs
@@ -46,8 +46,8 @@ def launch(study: Study, root: Path, *, dry_run: bool) -> int:
     if orders:
         engine.submit(orders)
     already = f"; {len(queued)} were queued already" if queued else ""
-    show.line(f"submitted {len(orders)} jobs{already}")
-    show.line(f"scaling status {root} says how far they are; scaling run collects them, fits and reports")
+    terminal.line(f"submitted {len(orders)} jobs{already}")
+    terminal.line(f"scaling status {root} says how far they are; scaling run collects them, fits and reports")
     return DONE
 
 
@@ -67,7 +67,7 @@ def cancel(root: Path) -> int:
     while paths and time.monotonic() < deadline:
         time.sleep(1.0)
         paths = engine.queued(directory.jobs)
-    show.line(f"asked everything of {root} to end" + (f"; {len(paths)} jobs have not yet" if paths else ""))
+    terminal.line(f"asked everything of {root} to end" + (f"; {len(paths)} jobs have not yet" if paths else ""))
     return DONE
 
 
@@ -90,7 +90,7 @@ def retry(root: Path, names: Sequence[str]) -> int:
         if job not in left:
             directory.failure(job.name).unlink(missing_ok=True)
     if not left:
-        show.line(f"no job of {root} is left that failed")
+        terminal.line(f"no job of {root} is left that failed")
         return DONE
     return ended(run_jobs(study, directory, left, lambda _: None))
 

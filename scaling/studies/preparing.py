@@ -8,7 +8,7 @@ from scaling.config import Study, dump_study
 from scaling.data import save
 from scaling.planning import Plan, plan, plan_checkpoint_bytes, plan_model_bytes
 from scaling.records import RunDirectory, exclusive, replace
-from scaling.studies import known, own_parts, preflight, sets, show, text
+from scaling.studies import known, own_parts, preflight, sets, show, terminal, text
 
 
 @dataclass(frozen=True)
@@ -46,5 +46,5 @@ def prepare(study: Study, root: Path) -> Prepared:
         own_parts.keep(count, directory)
     show.start(planned, tokens, root)
     for line in (*(sets.said(one.record) for one in named), *changed):
-        show.line(line)
+        terminal.line(line)
     return Prepared(directory, planned, count, tuple(one.record.key for one in named))

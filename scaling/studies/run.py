@@ -9,7 +9,7 @@ from scaling.config import Study
 from scaling.laws import LawFit
 from scaling.planning import Plan, left_in
 from scaling.records import Observation, RunDirectory, Trajectory, exclusive
-from scaling.studies import check, compiled, known, report, sets, show, show_compiled, show_sets
+from scaling.studies import check, compiled, known, report, sets, show, show_compiled, show_sets, show_status, terminal
 from scaling.studies.answers import MAIN, fit_all, write_observations
 from scaling.studies.examined import Examined
 from scaling.studies.preparing import prepare
@@ -45,12 +45,12 @@ def _conclude(
     with exclusive(directory.lock, wait=True, holder="scaling run"):
         rows, diverged = observations(directory)
         for line in diverged:
-            show.warn(line)
+            terminal.warn(line)
         write_observations(directory, rows)
         fitted = [row for row in rows if row.role == "fit"]
         laws, problems = fit_all(study, directory, fitted, count)
         for line in problems:
-            show.warn(line)
+            terminal.warn(line)
     show.laws(laws)
     show.answers(study, laws[MAIN], fitted)
     show.entropy(known.read(directory), laws[MAIN])
@@ -82,9 +82,9 @@ def _check(
         return code
     result = check.compare(directory, planned)
     if result is None:
-        show.warn("the check diverged: there is nothing to compare the prediction with")
+        terminal.warn("the check diverged: there is nothing to compare the prediction with")
         return FAILED
-    show.check(result)
+    show_status.check(result)
     return DONE
 
 
@@ -98,7 +98,7 @@ def _refuse_what_cannot_fit(study: Study, directory: RunDirectory, planned: Plan
     if not left or study.engine.kind != "local":  # this machine's devices are not those of the jobs
         return
     found = compiled.examine(study, directory, left)
-    show.line(show_compiled.said(found))
+    terminal.line(show_compiled.said(found))
     found.refuse()
     _refuse_large(study, directory, planned.expected_check, found)
 
@@ -116,9 +116,9 @@ def _measure(study: Study, directory: RunDirectory, keys: Sequence[str]) -> int:
     """Measure what was trained before a set was named."""
     if not keys:
         return DONE
-    found = sets.measure(study, directory, keys, show.line)
+    found = sets.measure(study, directory, keys, terminal.line)
     if found.missing:
-        show.warn(show_sets.missing(found.missing))
+        terminal.warn(show_sets.missing(found.missing))
     return ended(found.results)
 
 

@@ -10,7 +10,7 @@ import polars as pl
 from scaling.config import StudyError, load_study
 from scaling.laws import LawForm
 from scaling.records import RunDirectory
-from scaling.studies import show
+from scaling.studies import terminal
 from scaling.studies.answers import settings_of
 from scaling.studies.own_parts import counter
 from scaling.studies.reduction import Reduced, Sweep, reduced
@@ -81,5 +81,5 @@ def _measured(observations: Path | pl.DataFrame, columns: Mapping[str, str]) -> 
     left = table.drop_nulls(there)
     if len(left) == len(table) or not len(left):
         return observations
-    show.warn(f"{len(table) - len(left)} of {len(table)} rows have no {' or '.join(there)} and are left out")
+    terminal.warn(f"{len(table) - len(left)} of {len(table)} rows have no {' or '.join(there)} and are left out")
     return left

@@ -6,7 +6,7 @@ from scaling.config import Resources, Study
 from scaling.engines import EXIT_DISK_FULL, Engine, JobResult, OnTick, Rules, engine_of, supervise
 from scaling.planning import accelerators_of, jobs
 from scaling.records import Job, JobSettings, RunDirectory, Trajectory, read_json
-from scaling.studies import compiled, show
+from scaling.studies import compiled, terminal
 from scaling.studies.job_settings import settings_of
 from scaling.studies.progress import Progress
 
@@ -67,12 +67,14 @@ def ended(results: Sequence[JobResult]) -> int:
     """Say what became of each job that is not done; the exit code."""
     bad = [result for result in results if result.status != "done"]
     for result in bad:
-        show.warn(result.message)
+        terminal.warn(result.message)
     found = {result.status for result in bad}
     if len(bad) > 1:
         how_many = {said: sum(one.status == name for one in bad) for name, said in SAID.items() if name in found}
         counted = ", ".join(f"{number} {said}" for said, number in how_many.items())
-        show.warn(f"of {len(results)} jobs: {counted}; `scaling retry {bad[0].job.settings.run_dir}` starts them again")
+        terminal.warn(
+            f"of {len(results)} jobs: {counted}; `scaling retry {bad[0].job.settings.run_dir}` starts them again"
+        )
     if "disk_full" in found:
         return EXIT_DISK_FULL
     return FAILED if "failed" in found else LOST if bad else DONE

@@ -1,7 +1,8 @@
 """From trajectories to jobs: what is left, packed by shape, split only where that ends the sweep sooner."""
 
 import heapq
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from scaling.planning.disk import KeepForks
@@ -11,6 +12,11 @@ from scaling.records import Horizon, Job, JobSettings, RunDirectory, Trajectory,
 WORTH_A_PROCESS = 0.97
 """A shape is split over more processes when the sweep then takes less than this share of the time: a start costs
 seconds of imports and compilation."""
+STAGES_EACH = 64
+"""Up to so many groups every stage of splitting is looked at; of more, one whenever they have grown by that part."""
+
+Group = list[tuple[Trajectory, float]]
+"""Trajectories of one shape, with what each takes."""
 
 
 def jobs(
@@ -64,23 +70,21 @@ def pack(left: Sequence[tuple[Trajectory, float]], processes: int) -> list[list[
     """Groups of one shape for `processes` processes, from (trajectory, cost) pairs.
 
     The largest group is halved again and again; of all the stages, the first counts whose makespan is near the best.
+    Where there are many groups, not every stage is looked at.
     """
-    shapes: dict[Any, list[tuple[Trajectory, float]]] = {}
+    shapes: dict[Any, Group] = {}
     for trajectory, cost in left:
         shapes.setdefault(trajectory.shape, []).append((trajectory, cost))
-    stages = [list(shapes.values())]
     lower_bound = max(sum(cost for _, cost in left) / processes, max((cost for _, cost in left), default=0.0))
-    spans = [_span(stages[0], processes)]
-    while WORTH_A_PROCESS * spans[-1] > lower_bound:
-        splittable = [group for group in stages[-1] if len(group) > 1]
-        if not splittable:
+    stages = [(0, makespan(map(_cost, shapes.values()), processes))]
+    for number, costs in enumerate(_stages(shapes.values()), 1):
+        if WORTH_A_PROCESS * stages[-1][1] <= lower_bound:
             break
-        largest = max(splittable, key=_cost)
-        stages.append([*(group for group in stages[-1] if group is not largest), *_halves(largest)])
-        spans.append(_span(stages[-1], processes))
-    good_enough = min(spans) / WORTH_A_PROCESS
-    chosen = next(stage for stage, span in zip(stages, spans, strict=True) if span <= good_enough)
-    return [[trajectory for trajectory, _ in group] for group in chosen]
+        if number > stages[-1][0] + len(costs) // STAGES_EACH or len(costs) == len(left):
+            stages.append((number, makespan(costs, processes)))
+    good_enough = min(span for _, span in stages) / WORTH_A_PROCESS
+    chosen = next(number for number, span in stages if span <= good_enough)
+    return [[trajectory for trajectory, _ in group] for group in _split(shapes.values(), chosen)]
 
 
 def makespan(costs: Iterable[float], processes: int) -> float:
@@ -120,18 +124,51 @@ def left_in(directory: RunDirectory, trajectory: Trajectory, keep_forks: KeepFor
     return left_flops(trajectory, committed, keep_forks)
 
 
-def _halves(group: list[tuple[Trajectory, float]]) -> list[list[tuple[Trajectory, float]]]:
-    halves: list[list[tuple[Trajectory, float]]] = [[], []]
+def _stages(groups: Iterable[Group]) -> Iterator[Collection[float]]:
+    """The groups' costs after each split, until nothing can be split."""
+    costs = {at: _cost(group) for at, group in enumerate(groups)}
+    for at, halves in _splits(groups):
+        del costs[at]
+        costs |= {number: _cost(half) for number, half in halves.items()}
+        yield costs.values()
+
+
+def _split(groups: Iterable[Group], count: int) -> list[Group]:
+    """The groups after `count` splits."""
+    found = dict(enumerate(groups))
+    for at, halves in islice(_splits(groups), count):
+        del found[at]
+        found |= halves
+    return list(found.values())
+
+
+def _splits(groups: Iterable[Group]) -> Iterator[tuple[int, dict[int, Group]]]:
+    """(number of the largest group that can be split, its halves by the numbers that they get), again and again."""
+    numbered = dict(enumerate(groups))
+    largest = [(-_cost(group), number, group) for number, group in numbered.items() if len(group) > 1]
+    heapq.heapify(largest)
+    following = len(numbered)
+    while largest:
+        _, number, group = heapq.heappop(largest)
+        halves = dict(enumerate(_halves(group), following))
+        following += len(halves)
+        for new, half in halves.items():
+            if len(half) > 1:
+                heapq.heappush(largest, (-_cost(half), new, half))
+        yield number, halves
+
+
+def _halves(group: Group) -> list[Group]:
+    halves: list[Group] = [[], []]
+    costs = [0.0, 0.0]
     for pair in sorted(group, key=lambda pair: (-pair[1], pair[0].id)):
-        min(halves, key=lambda half: (_cost(half), len(half))).append(pair)
+        lighter = min((0, 1), key=lambda half: (costs[half], len(halves[half])))
+        halves[lighter].append(pair)
+        costs[lighter] += pair[1]
     return halves
 
 
-def _span(groups: Iterable[Sequence[tuple[Trajectory, float]]], processes: int) -> float:
-    return makespan([_cost(group) for group in groups], processes)
-
-
-def _cost(group: Sequence[tuple[Trajectory, float]]) -> float:
+def _cost(group: Group) -> float:
     return sum(cost for _, cost in group)
 
 

@@ -56,7 +56,7 @@ def test_replace_is_whole(tmp_path: Path) -> None:
 
 
 def test_several_files_are_replaced_whole(tmp_path: Path) -> None:
-    files = {tmp_path / "jobs" / f"{at}.json": str(at).encode() for at in range(50)}
+    files = {tmp_path / "jobs" / f"{at}.json": str(at).encode() for at in range(150)}
     replace(tmp_path / "jobs" / "7.json", b"old")
     replace_all(files)
     assert {path: path.read_bytes() for path in (tmp_path / "jobs").iterdir()} == files

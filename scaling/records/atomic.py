@@ -14,6 +14,8 @@ from typing import Any
 
 SYNCS = 8
 """Files that are made durable at once: a disk takes about as long for eight as for one."""
+OPEN = 64
+"""Files that are open at once, at most."""
 
 
 class RecordError(RuntimeError):
@@ -63,12 +65,15 @@ def replace(path: Path, content: bytes) -> None:
 
 
 def replace_all(files: Mapping[Path, bytes]) -> None:
-    """`replace` of several files of one folder, as durable, in a fraction of the time."""
-    with ExitStack() as stack, ThreadPoolExecutor(SYNCS) as pool:
-        written = {path: stack.enter_context(_temporary(path, content)) for path, content in files.items()}
-        list(pool.map(os.fsync, [file.fileno() for file in written.values()]))
-        for path, file in written.items():
-            os.replace(file.name, path)
+    """`replace` of several files, as durable, in a fraction of the time."""
+    every = list(files.items())
+    with ThreadPoolExecutor(SYNCS) as pool:
+        for start in range(0, len(every), OPEN):
+            with ExitStack() as stack:
+                some = [(path, stack.enter_context(_temporary(path, new))) for path, new in every[start : start + OPEN]]
+                list(pool.map(os.fsync, [file.fileno() for _, file in some]))
+                for path, file in some:
+                    os.replace(file.name, path)
     for folder in {path.parent for path in files}:
         _sync_folder(folder)
 

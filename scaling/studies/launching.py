@@ -8,7 +8,7 @@ from pathlib import Path
 from scaling.config import Study, StudyError, load_study
 from scaling.engines import Order, engine_of
 from scaling.planning import left_of
-from scaling.records import Job, RecordError, RunDirectory, pretty_json, read_json, replace
+from scaling.records import Job, RecordError, RunDirectory, pretty_json, read_json, replace, replace_all
 from scaling.studies import terminal
 from scaling.studies.job_settings import settings_of
 from scaling.studies.preparing import prepare
@@ -97,12 +97,9 @@ def retry(root: Path, names: Sequence[str]) -> int:
 
 def _orders(study: Study, directory: RunDirectory, jobs: Sequence[Job]) -> list[Order]:
     resources_of = resources_for(study, directory)
-    orders = []
-    for job in jobs:
-        path = directory.jobs / f"{job.name}.json"
-        replace(path, pretty_json(job.model_dump(mode="json")))
-        orders.append(Order(job.name, path, path.with_suffix(".log"), resources_of(job)))
-    return orders
+    paths = {job.name: directory.jobs / f"{job.name}.json" for job in jobs}
+    replace_all({paths[job.name]: pretty_json(job.model_dump(mode="json")) for job in jobs})
+    return [Order(job.name, paths[job.name], paths[job.name].with_suffix(".log"), resources_of(job)) for job in jobs]
 
 
 def _existing(root: Path) -> RunDirectory:

@@ -23,6 +23,7 @@ from scaling.records import (
     provenance,
     read_json,
     replace,
+    replace_all,
 )
 from tests.conftest import horizon
 
@@ -52,6 +53,20 @@ def test_replace_is_whole(tmp_path: Path) -> None:
     replace(path, b"one")
     replace(path, b"two")
     assert path.read_bytes() == b"two"
+
+
+def test_several_files_are_replaced_whole(tmp_path: Path) -> None:
+    files = {tmp_path / "jobs" / f"{at}.json": str(at).encode() for at in range(150)}
+    replace(tmp_path / "jobs" / "7.json", b"old")
+    replace_all(files)
+    assert {path: path.read_bytes() for path in (tmp_path / "jobs").iterdir()} == files
+
+
+def test_several_files_of_which_one_cannot_be_written_leave_no_temporary(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(OSError, match="taken"):
+        replace_all({tmp_path / "fine": b"1", tmp_path / "taken": b"2", tmp_path / "late": b"3"})
+    assert {entry.name for entry in tmp_path.iterdir()} <= {"fine", "taken"}
 
 
 def test_a_full_disk_leaves_what_was_there_and_no_temporary(tmp_path: Path) -> None:
@@ -113,6 +128,16 @@ def test_a_damaged_record_is_named(tmp_path: Path) -> None:
 def test_a_horizons_name_is_its_settings_not_its_budget() -> None:
     assert horizon(100).name == horizon(100, budget=5.0).name
     assert len({horizon(100).name, horizon(101).name, horizon(100, decay_steps=11).name}) == 3
+
+
+def test_what_is_kept_of_an_identity_is_not_that_of_a_copy_with_other_settings() -> None:
+    first = horizon(100)
+    assert first.name == first.name
+    assert first.model_copy(update={"tokens": 101}).name.startswith("horizon-101-")
+    assert first.model_copy().name == first.name
+    assert first == horizon(100)
+    assert hash(first) == hash(horizon(100))
+    assert first.model_dump() == horizon(100).model_dump()
 
 
 def test_last_metrics_skips_a_torn_line(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from scaling.records import RunDirectory
 
 def plan(arguments: list[str]) -> int:
     from scaling import planning
-    from scaling.studies import done, own_parts, sets, show, show_plan, text
+    from scaling.studies import done, own_parts, sets, show_plan, terminal, text
 
     parser = study_parser(
         "plan",
@@ -35,10 +35,10 @@ def plan(arguments: list[str]) -> int:
             plain[arm] = planned.as_json() | also
             continue
         if arm:
-            show.heading(f"arm {arm}")
+            terminal.heading(f"arm {arm}")
         show_plan.plan(planned, finished)
         for one in named:
-            show.line(sets.said(one))
+            terminal.line(sets.said(one))
     if options.json:
         print(json.dumps(plain.get("", {"arms": plain}), indent=2))
     return 0
@@ -46,7 +46,7 @@ def plan(arguments: list[str]) -> int:
 
 def preflight(arguments: list[str]) -> int:
     from scaling import planning
-    from scaling.studies import compiled, examined, own_parts, show, show_compiled, text
+    from scaling.studies import compiled, examined, own_parts, show_compiled, terminal, text
 
     parser = study_parser(
         "preflight",
@@ -68,7 +68,7 @@ def preflight(arguments: list[str]) -> int:
             plain[arm] = examined.as_json(found)
         else:
             if arm:
-                show.heading(f"arm {arm}")
+                terminal.heading(f"arm {arm}")
             show_compiled.table(found)
         found.refuse()
     if options.json:
@@ -101,7 +101,7 @@ def check_local(out: str | None) -> None:
 
 
 def status(arguments: list[str]) -> int:
-    from scaling.studies import show
+    from scaling.studies import show_status, terminal
     from scaling.studies import status as statuses
 
     parser = Parser("status", "How far a run is, from its files alone.", "scaling status runs/quickstart", takes="DIR")
@@ -115,8 +115,8 @@ def status(arguments: list[str]) -> int:
             plain[arm] = statuses.as_json(found)
             continue
         if arm:
-            show.heading(f"arm {arm}")
-        show.status(found)
+            terminal.heading(f"arm {arm}")
+        show_status.status(found)
     if options.json:
         print(json.dumps(plain.get("", {"arms": plain}), indent=2))
     return 0

@@ -20,11 +20,14 @@ from scaling.engines.base import (
 )
 from scaling.engines.choosing import engine_of
 from scaling.engines.compiling import compile_programs
+from scaling.engines.conditions import Conditions, Spent
 from scaling.engines.jobset import JobSetEngine
 from scaling.engines.local import COMPILE_COMMAND, LocalEngine, local_engine
 from scaling.engines.ray_cluster import RayEngine
+from scaling.engines.rules import Rules
+from scaling.engines.simulation import Simulation, simulate
 from scaling.engines.slurm import SlurmEngine
-from scaling.engines.supervision import Rules, supervise
+from scaling.engines.supervision import supervise
 
 __all__ = [
     "COMPILE_COMMAND",
@@ -35,6 +38,7 @@ __all__ = [
     "EXIT_FAILED",
     "EXIT_OUTSIDE",
     "EXIT_RESUME",
+    "Conditions",
     "Ended",
     "Engine",
     "EngineState",
@@ -46,11 +50,14 @@ __all__ = [
     "RayEngine",
     "Rules",
     "RunningJob",
+    "Simulation",
     "SlurmEngine",
+    "Spent",
     "Status",
     "Submission",
     "compile_programs",
     "engine_of",
     "local_engine",
+    "simulate",
     "supervise",
 ]

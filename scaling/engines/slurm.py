@@ -9,7 +9,7 @@ import math
 import secrets
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from scaling.config import Resources, SlurmConfig, StudyError
@@ -96,6 +96,7 @@ class SlurmEngine:
     def __init__(self, config: SlurmConfig, processes: int, command: Sequence[str] = JOB_COMMAND):
         self.processes, self._config, self._command = processes, config, tuple(command)
         self._queue = Queue()
+        self._found: tuple[object, Mapping[str, str]] = (None, {})
 
     def refuse(self, resources: Resources) -> None:
         """StudyError where a setting is none of Slurm's. What a partition has, sbatch says when it is asked."""
@@ -133,24 +134,32 @@ class SlurmEngine:
 
     def adopt(self, order: Order) -> SlurmTask | None:
         """The job as it waits or runs, whoever submitted it."""
-        for name, task in self._alive(order.job_file.parent):
-            if name == order.job_file.name:
-                return SlurmTask(self._queue, order, task, self._alone(order.resources))
-        return None
+        task = self._alive(order.job_file.parent).get(order.job_file.name)
+        return None if task is None else SlurmTask(self._queue, order, task, self._alone(order.resources))
 
     def queued(self, jobs: Path) -> list[Path]:
         """Job files of the folder `jobs` that wait or run, whoever submitted them."""
-        return [jobs / name for name, _ in self._alive(jobs)]
+        return [jobs / name for name in self._alive(jobs)]
 
-    def _alive(self, jobs: Path) -> list[tuple[str, str]]:
-        """(job file's name, task) of the arrays of `jobs` that have not ended."""
-        found = []
-        for task in self._queue.tasks().values():
-            listed = jobs / f"array-{task.name.removeprefix(NAME)}.list"
-            if task.state in ALIVE and task.name.startswith(NAME) and listed.exists():
-                lines = listed.read_text().splitlines()
-                found += [(Path(lines[at]).name, task.id) for at in _indices(task.id) if at < len(lines)]
-        return found
+    def _alive(self, jobs: Path) -> Mapping[str, str]:
+        """Job file's name -> task, of the arrays of `jobs` that have not ended; found once a look at the queue."""
+        tasks = self._queue.tasks()
+        look = (jobs, self._queue.looks)
+        if self._found[0] != look:
+            lists: dict[str, list[str]] = {}
+            names: dict[str, str] = {}
+            for task in tasks.values():
+                if task.state not in ALIVE or not task.name.startswith(NAME):
+                    continue
+                if task.name not in lists:
+                    listed = jobs / f"array-{task.name.removeprefix(NAME)}.list"
+                    lists[task.name] = listed.read_text().splitlines() if listed.exists() else []
+                lines = lists[task.name]
+                for at in _indices(task.id):
+                    if at < len(lines):
+                        names.setdefault(Path(lines[at]).name, task.id)
+            self._found = (look, names)
+        return self._found[1]
 
     def _submit(self, orders: Sequence[Order]) -> dict[str, SlurmTask]:
         resources, jobs = orders[0].resources, orders[0].job_file.parent

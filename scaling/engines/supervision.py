@@ -3,14 +3,9 @@
 jobs/<name>.json is what a job reads; all that it says is appended to jobs/<name>.log.
 """
 
-import shlex
+import math
 import shutil
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Literal
 
 from scaling.config import Resources
 from scaling.engines.base import (
@@ -23,15 +18,18 @@ from scaling.engines.base import (
     EngineState,
     JobResult,
     OnTick,
-    Order,
     RunningJob,
-    Status,
     Submission,
 )
-from scaling.engines.causes import is_outside, said
-from scaling.engines.ending import POLL_SECONDS, end, sigterm_raises, tail
+from scaling.engines.causes import is_outside
+from scaling.engines.clock import REAL, Clock, Paced
+from scaling.engines.ending import POLL_SECONDS, end, sigterm_raises
+from scaling.engines.job_files import JobFiles
+from scaling.engines.outcomes import Outcomes
+from scaling.engines.rules import USUAL, Rules
+from scaling.engines.waiting import Moving, Waiting
 from scaling.planning import left_in, left_of, longest_first, reached
-from scaling.records import Cancelled, Failure, Job, RunDirectory, is_disk_full, leases_of, pretty_json, replace
+from scaling.records import Cancelled, Job, RunDirectory, is_disk_full, leases_of
 
 NO_SPACE_BYTES = 65_536
 """A job that crashes with less than this free is taken to have died of it, whatever its exit status: with no room
@@ -40,48 +38,16 @@ LOOK_SECONDS = 1.0
 """Between two looks at what other sweeps are at."""
 
 
-@dataclass(frozen=True)
-class Rules:
-    """How a sweep deals with jobs that are lost."""
-
-    retries: int = 5
-    """How often a job that was lost from outside is started again before it has got any further."""
-    backoff_seconds: float = 1.0
-    """Pause before the first of those; each is twice the one before."""
-    most_seconds: float = 60.0
-    """The longest pause."""
-
-    def pause(self, tries: int) -> float:
-        """Before the next start, after `tries` that got no further."""
-        return min(self.most_seconds, self.backoff_seconds * 2.0 ** (tries - 1)) if tries else 0.0
-
-
-@dataclass(eq=False)
-class _Moving:
-    """A job on its way through one sweep."""
-
-    job: Job
-    starts: int = 0
-    tries: int = 0
-    """Starts in a row that got no further."""
-    not_before: float = 0.0
-    reached: object = None
-    """How far it was when it was started last."""
-    submission: Submission | None = field(default=None, repr=False)
-    log_start: int = 0
-    """Bytes that were in the log before this attempt."""
-    started: float = 0.0
-
-
 def supervise(
     engine: Engine,
     jobs: Sequence[Job],
     directory: RunDirectory,
-    on_tick: OnTick = lambda _: None,
+    on_tick: OnTick | None = None,
     *,
-    rules: Rules = Rules(),
+    rules: Rules = USUAL,
     resources_of: Callable[[Job], Resources] = lambda _: NOTHING,
     tick_seconds: float = 0.5,
+    clock: Clock = REAL,
 ) -> list[JobResult]:
     """Run `jobs` on `engine`, longest first; one result a job, in the order of `jobs`.
 
@@ -95,80 +61,93 @@ def supervise(
       Cancelled: somebody asked every sweep of `directory` to end.
       SystemExit: SIGTERM came (status 143).
     """
-    for job in jobs:
-        engine.refuse(resources_of(job))
-    sweep = _Sweep(engine, directory, longest_first(jobs, directory), rules, resources_of)
-    ticked = -tick_seconds
+    ordered = [Moving(job, resources_of(job)) for job in longest_first(jobs, directory)]
+    for resources in {moving.kind: moving.resources for moving in ordered}.values():
+        engine.refuse(resources)
+    sweep = _Sweep(engine, directory, ordered, rules, clock)
+    ticks = Paced(tick_seconds, clock)
     try:
         with sigterm_raises():
             sweep.adopt()
             while sweep.advance():
-                if time.monotonic() - ticked >= tick_seconds:
-                    on_tick(sweep.state())
-                    ticked = time.monotonic()
-                time.sleep(POLL_SECONDS)
-            on_tick(sweep.state())
+                if on_tick is not None and ticks.due:
+                    with ticks.turn():
+                        on_tick(sweep.state())
+                clock.sleep(POLL_SECONDS, sweep.due)
+            if on_tick is not None:
+                on_tick(sweep.state())
     finally:
         sweep.leave()
-    return [sweep.results[job.name] for job in jobs]
+    return [sweep.outcomes.results[job.name] for job in jobs]
 
 
 class _Sweep:
     """The moving parts of one call of `supervise`."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        directory: RunDirectory,
-        ordered: Sequence[Job],
-        rules: Rules,
-        resources_of: Callable[[Job], Resources],
-    ):
-        self.engine, self.directory, self.rules, self.resources_of = engine, directory, rules, resources_of
-        self.waiting = [_Moving(job) for job in ordered]
-        self.running: list[_Moving] = []
-        self.elsewhere: list[_Moving] = []
-        self.results: dict[str, JobResult] = {}
+    def __init__(self, engine: Engine, directory: RunDirectory, ordered: Sequence[Moving], rules: Rules, clock: Clock):
+        self.engine, self.directory, self.rules, self.clock = engine, directory, rules, clock
+        self.files = JobFiles(directory, [moving.job for moving in ordered])
+        self.waiting = Waiting(ordered)
+        self.running: dict[str, Moving] = {}
+        self.elsewhere: dict[str, Moving] = {}
+        self.outcomes = Outcomes(directory, self.files)
+        self.programs = iter(ordered)
+        """Jobs that may be the first of their program."""
         self.handed: set[object] = set()
-        """Shapes whose programs a running job was asked to compile."""
-        self.looked = 0.0
+        """Shapes whose programs some job of this sweep compiles, or was asked to."""
+        self.looks = Paced(LOOK_SECONDS, clock)
         self.cancelled = directory.cancelled()
-        self.leases = leases_of(ordered[0].settings) if ordered else None
+        self.leases = leases_of(ordered[0].job.settings) if ordered else None
 
     def adopt(self) -> None:
         """Watch what an earlier process submitted and that still waits or runs."""
-        for moving in list(self.waiting) if self.engine.outlives else ():
-            submission = self.engine.adopt(self._order(moving.job, self._file(moving.job)))
-            if submission is not None:
-                self.waiting.remove(moving)
-                self._begin(moving, submission, _size(self._log(moving.job)))
+        if not self.engine.outlives or not self.waiting:
+            return
+        queued = {path.stem for path in self.engine.queued(self.directory.jobs)}
+        everything = list(self.waiting)
+        self.waiting.clear()
+        for moving in everything:
+            submission = None
+            if moving.job.name in queued:
+                self.files.known(moving.job)
+                submission = self.engine.adopt(self.files.order(moving.job, moving.resources))
+            if submission is None:
+                self.waiting.append(moving)
+            else:
+                self._begin(moving, submission, self.files.log_size(moving.job))
 
     def advance(self) -> bool:
         """Collect what ended, start what can start; False when there is nothing left to do."""
-        for moving in list(self.running):
+        for name, moving in list(self.running.items()):
             ended = moving.submission.poll() if moving.submission else None
-            if ended is not None and moving in self.running:  # a full disk empties the list on the way
-                self.running.remove(moving)
+            if ended is not None and name in self.running:  # a full disk empties it on the way
+                del self.running[name]
                 self._ended(moving, ended)
-        if time.monotonic() - self.looked >= LOOK_SECONDS:
-            self.looked = time.monotonic()
-            self._look_around()
+        if self.looks.due:
+            with self.looks.turn():
+                self._look_around()
         startable = self._startable()
         if startable:
             self._start(startable)
         return bool(self.running or self.waiting or self.elsewhere)
 
+    @property
+    def due(self) -> float:
+        """When there is something to do, whether or not a job ends."""
+        pause = self.waiting.due if len(self.running) < self.engine.processes else math.inf
+        return min(pause, self.looks.next) if self.elsewhere else pause
+
     def state(self) -> EngineState:
-        now = time.monotonic()
+        now = self.clock.now()
         return EngineState(
             waiting=tuple(moving.job.name for moving in self.waiting),
             running=tuple(
-                RunningJob(moving.job.name, moving.submission.where, moving.starts, now - moving.started)
-                for moving in self.running
+                RunningJob(name, moving.submission.where, moving.starts, now - moving.started)
+                for name, moving in self.running.items()
                 if moving.submission
             ),
-            finished=tuple(self.results.values()),
-            elsewhere=tuple(moving.job.name for moving in self.elsewhere),
+            finished=tuple(self.outcomes.results.values()),
+            elsewhere=tuple(self.elsewhere),
         )
 
     def leave(self) -> None:
@@ -176,104 +155,93 @@ class _Sweep:
         if not self.engine.outlives:
             self._end_running()
 
-    def _startable(self) -> list[_Moving]:
+    def _startable(self) -> list[Moving]:
         """What may be submitted now, taken out of the queue."""
-        chosen: list[_Moving] = []
-        for moving in list(self.waiting):
-            if len(self.running) + len(chosen) >= self.engine.processes:
-                break
-            beside = [self.resources_of(other.job) for other in (*self.running, *chosen)]
-            if moving.not_before > time.monotonic() or not self.engine.room(self.resources_of(moving.job), beside):
-                continue
-            self.waiting.remove(moving)
-            (self.elsewhere if self._held_by_others(moving.job) else chosen).append(moving)
+        chosen: list[Moving] = []
+        free = self.engine.processes - len(self.running) if self.waiting else 0
+        if free <= 0:
+            return chosen
+        beside = [moving.resources for moving in self.running.values()]
+        taking = self.waiting.take(self.clock.now(), lambda resources: self.engine.room(resources, beside))
+        while len(chosen) < free and (moving := next(taking, None)) is not None:
+            if self._held_by_others(moving.job):
+                self.elsewhere[moving.job.name] = moving
+            else:
+                chosen.append(moving)
+                beside.append(moving.resources)
         return chosen
 
-    def _start(self, chosen: Sequence[_Moving]) -> None:
+    def _start(self, chosen: Sequence[Moving]) -> None:
+        self.handed |= {moving.job.trajectories[0].shape for moving in chosen}
+        following = [self._next(moving.job) for moving in chosen]
         try:
-            sizes = [_size(self._log(moving.job)) for moving in chosen]
-            orders = [self._order(one.job, self._written(one.job), self._next(one.job)) for one in chosen]
+            self.files.write([*(moving.job for moving in chosen), *filter(None, following)])
+            sizes = [self.files.log_size(moving.job) for moving in chosen]
+            orders = [
+                self.files.order(one.job, one.resources, after) for one, after in zip(chosen, following, strict=True)
+            ]
             submissions = self.engine.submit(orders)
         except OSError as error:
             if not is_disk_full(error):
                 raise
             first, *rest = chosen
-            self._finish(first, "disk_full", f"no space is left to write {self._file(first.job)}")
-            self.waiting[:0] = rest
+            self.outcomes.finish(first, "disk_full", f"no space is left to write {self.files.file(first.job)}")
+            for moving in rest:
+                self.waiting.append(moving)
             self._stop(first.job)
             return
         for moving, submission, size in zip(chosen, submissions, sizes, strict=True):
             self._begin(moving, submission, size)
 
-    def _begin(self, moving: _Moving, submission: Submission, log_start: int) -> None:
+    def _begin(self, moving: Moving, submission: Submission, log_start: int) -> None:
         self.directory.failure(moving.job.name).unlink(missing_ok=True)
-        moving.submission, moving.log_start, moving.started = submission, log_start, time.monotonic()
+        self.handed.add(moving.job.trajectories[0].shape)
+        moving.submission, moving.log_start, moving.started = submission, log_start, self.clock.now()
         moving.starts += 1
         moving.reached = reached(moving.job, self.directory)
-        self.running.append(moving)
-
-    def _order(self, job: Job, file: Path, following: Job | None = None) -> Order:
-        return Order(
-            name=job.name,
-            job_file=file,
-            log_file=self._log(job),
-            resources=self.resources_of(job),
-            next_file=None if following is None else self._written(following),
-        )
-
-    def _log(self, job: Job) -> Path:
-        return self.directory.jobs / f"{job.name}.log"
-
-    def _file(self, job: Job) -> Path:
-        return self.directory.jobs / f"{job.name}.json"
-
-    def _written(self, job: Job) -> Path:
-        replace(self._file(job), pretty_json(job.model_dump(mode="json")))
-        return self._file(job)
+        self.running[moving.job.name] = moving
 
     def _next(self, job: Job) -> Job | None:
-        """The first waiting job of another program, that no job beside this one compiles already."""
+        """The first job of a program that none of this sweep compiles yet."""
         if job.task == "evaluate":
             return None
-        running = {moving.job.trajectories[0].shape for moving in self.running}
-        for other in self.waiting:
-            shape = other.job.trajectories[0].shape
-            if shape not in running | self.handed | {job.trajectories[0].shape}:
+        for other in self.programs:
+            shape, name = other.job.trajectories[0].shape, other.job.name
+            if shape not in self.handed and name not in self.elsewhere and name not in self.outcomes.results:
                 self.handed.add(shape)
                 return other.job
         return None
 
-    def _ended(self, moving: _Moving, ended: Ended) -> None:
+    def _ended(self, moving: Moving, ended: Ended) -> None:
         job = moving.job
         if ended.status == EXIT_DONE and self._complete(job):
-            self._finish(moving, "done", "")
+            self.outcomes.finish(moving, "done", "")
         elif ended.status == EXIT_DISK_FULL or (ended.status != EXIT_DONE and self._no_space()):
-            self._finish(moving, "disk_full", f"no space is left in {self.directory.root}")
+            self.outcomes.finish(moving, "disk_full", f"no space is left in {self.directory.root}")
             self._stop(job)
         elif ended.status == EXIT_ELSEWHERE:
-            self.elsewhere.append(moving)
+            self.elsewhere[job.name] = moving
         elif not is_outside(ended):
-            self._finish(moving, "failed", self._failure(moving, ended))
+            self.outcomes.finish(moving, "failed", self.outcomes.failure(moving, ended))
         else:
             further = reached(job, self.directory) != moving.reached
             moving.tries = 0 if further else moving.tries + 1
-            moving.not_before = time.monotonic() + self.rules.pause(moving.tries)
             if moving.tries > self.rules.retries:
-                self._finish(moving, "lost", self._failure(moving, ended))
+                self.outcomes.finish(moving, "lost", self.outcomes.failure(moving, ended))
             else:
-                self.waiting.insert(0, moving)
+                self.waiting.push(moving, self.clock.now() + self.rules.pause(moving.tries))
 
     def _look_around(self) -> None:
         """End where somebody asks for it; take back what other sweeps have finished or left."""
         if self.directory.cancelled() != self.cancelled:
             self._end_running()
             raise Cancelled(f"asked to end by scaling cancel {self.directory.root}; the same command goes on from here")
-        for moving in list(self.elsewhere):
+        for name, moving in list(self.elsewhere.items()):
             if self._complete(moving.job):
-                self.elsewhere.remove(moving)
-                self._finish(moving, "done", "")
+                del self.elsewhere[name]
+                self.outcomes.finish(moving, "done", "")
             elif not self._held_by_others(moving.job):
-                self.elsewhere.remove(moving)
+                del self.elsewhere[name]
                 self.waiting.append(moving)
 
     def _held_by_others(self, job: Job) -> bool:
@@ -281,45 +249,32 @@ class _Sweep:
         leases = self.leases
         if leases is None or job.task == "evaluate":
             return False
-        left = [one for one in job.trajectories if left_in(self.directory, one, job.settings.keep_forks)]
-        return bool(left) and all(leases.held(self.directory.trajectory(one.id).lease) for one in left)
+        found = False
+        for one in job.trajectories:
+            if left_in(self.directory, one, job.settings.keep_forks):
+                if not leases.held(self.directory.trajectory(one.id).lease):
+                    return False
+                found = True
+        return found
 
     def _stop(self, cause: Job) -> None:
         """The disk is full: start nothing more, end what runs."""
         self._end_running()
-        for moving in self.running:
+        for moving in self.running.values():
             ended = moving.submission.poll() if moving.submission else None
             if ended is not None and ended.status == EXIT_DONE and self._complete(moving.job):
-                self._finish(moving, "done", "")
+                self.outcomes.finish(moving, "done", "")
                 continue
             message = f"stopped, because {cause.name} found no space on the disk; it goes on from its checkpoints"
-            self._finish(moving, "interrupted", message)
-        for moving in (*self.waiting, *self.elsewhere):
-            self._finish(moving, "interrupted", f"not started, because {cause.name} found no space on the disk")
+            self.outcomes.finish(moving, "interrupted", message)
+        for moving in (*self.waiting, *self.elsewhere.values()):
+            self.outcomes.finish(moving, "interrupted", f"not started, because {cause.name} found no space on the disk")
         self.running.clear()
         self.waiting.clear()
         self.elsewhere.clear()
 
     def _end_running(self) -> None:
-        end([moving.submission for moving in self.running if moving.submission])
-
-    def _finish(self, moving: _Moving, status: Status, message: str) -> None:
-        name = moving.job.name
-        self.results[name] = JobResult(moving.job, status, moving.starts, message)
-        if status in ("failed", "lost"):
-            cause: Literal["yours", "outside"] = "yours" if status == "failed" else "outside"
-            at = datetime.now(UTC).isoformat(timespec="seconds")
-            failure = Failure(job=name, cause=cause, message=message, attempts=moving.starts, at=at)
-            replace(self.directory.failure(name), pretty_json(failure.model_dump(mode="json")))
-
-    def _failure(self, moving: _Moving, ended: Ended) -> str:
-        job, log, submission = moving.job, self._log(moving.job), moving.submission
-        times = f" (started {moving.starts} times)" if moving.starts > 1 else ""
-        alone = shlex.join(submission.command) if submission else ""
-        return (
-            f"job {job.name} {said(ended)}{times}; the last lines of {log}:\n{tail(log, moving.log_start)}\n"
-            f"it alone, again: {alone}"
-        )
+        end([moving.submission for moving in self.running.values() if moving.submission])
 
     def _complete(self, job: Job) -> bool:
         """Whether the records say so too."""
@@ -327,7 +282,3 @@ class _Sweep:
 
     def _no_space(self) -> bool:
         return shutil.disk_usage(self.directory.root).free < NO_SPACE_BYTES
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0

@@ -1,8 +1,9 @@
 """From trajectories to jobs: what is left, packed by shape, split only where that ends the sweep sooner."""
 
 import heapq
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -13,6 +14,8 @@ from scaling.records import Horizon, Job, JobSettings, RunDirectory, Trajectory,
 WORTH_A_PROCESS = 0.97
 """A shape is split over more processes when the sweep then takes less than this share of the time: a start costs
 seconds of imports and compilation."""
+STAGES_EACH = 64
+"""Up to so many groups every stage of splitting is looked at; of more, one whenever they have grown by that part."""
 
 
 def jobs(
@@ -66,6 +69,7 @@ def pack(left: Sequence[tuple[Trajectory, float]], processes: int) -> list[list[
     """Groups of one shape for `processes` processes, from (trajectory, cost) pairs.
 
     The largest group is halved again and again; of all the stages, the first counts whose makespan is near the best.
+    Where there are many groups, not every stage is looked at.
     """
     chosen = _packed([_Item(-cost, trajectory.id, trajectory) for trajectory, cost in left], processes)
     return [[item.trajectory for item in group.items] for group in chosen]
@@ -135,19 +139,50 @@ def _packed(left: Sequence[_Item], processes: int) -> list[_Group]:
     shapes: dict[Any, list[_Item]] = {}
     for item in left:
         shapes.setdefault(item.trajectory.shape, []).append(item)
+    groups = [_Group(items, sum(-item.negative_cost for item in items)) for items in shapes.values()]
     costs = [-item.negative_cost for item in left]
-    stages = [[_Group(items, sum(-item.negative_cost for item in items)) for items in shapes.values()]]
     lower_bound = max(sum(costs) / processes, max(costs, default=0.0))
-    spans = [_span(stages[0], processes)]
-    while WORTH_A_PROCESS * spans[-1] > lower_bound:
-        splittable = [group for group in stages[-1] if len(group.items) > 1]
-        if not splittable:
+    stages = [(0, _span(groups, processes))]
+    for number, found in enumerate(_stages(groups), 1):
+        if WORTH_A_PROCESS * stages[-1][1] <= lower_bound:
             break
-        largest = max(splittable, key=lambda group: group.cost)
-        stages.append([*(group for group in stages[-1] if group is not largest), *_halves(largest)])
-        spans.append(_span(stages[-1], processes))
-    good_enough = min(spans) / WORTH_A_PROCESS
-    return next(stage for stage, span in zip(stages, spans, strict=True) if span <= good_enough)
+        if number > stages[-1][0] + len(found) // STAGES_EACH or len(found) == len(left):
+            stages.append((number, makespan(found, processes)))
+    good_enough = min(span for _, span in stages) / WORTH_A_PROCESS
+    return _split(groups, next(number for number, span in stages if span <= good_enough))
+
+
+def _stages(groups: Sequence[_Group]) -> Iterator[Collection[float]]:
+    """The groups' costs after each split, until nothing can be split."""
+    costs = {at: group.cost for at, group in enumerate(groups)}
+    for at, halves in _splits(groups):
+        del costs[at]
+        costs |= {number: half.cost for number, half in halves.items()}
+        yield costs.values()
+
+
+def _split(groups: Sequence[_Group], count: int) -> list[_Group]:
+    """The groups after `count` splits."""
+    found = dict(enumerate(groups))
+    for at, halves in islice(_splits(groups), count):
+        del found[at]
+        found |= halves
+    return list(found.values())
+
+
+def _splits(groups: Sequence[_Group]) -> Iterator[tuple[int, dict[int, _Group]]]:
+    """(number of the largest group that can be split, its halves by the numbers that they get), again and again."""
+    largest = [(-group.cost, number, group) for number, group in enumerate(groups) if len(group.items) > 1]
+    heapq.heapify(largest)
+    following = len(groups)
+    while largest:
+        _, number, group = heapq.heappop(largest)
+        halves = dict(enumerate(_halves(group), following))
+        following += len(halves)
+        for new, half in halves.items():
+            if len(half.items) > 1:
+                heapq.heappush(largest, (-half.cost, new, half))
+        yield number, halves
 
 
 def _halves(group: _Group) -> list[_Group]:

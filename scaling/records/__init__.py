@@ -11,6 +11,7 @@ from scaling.records.atomic import (
     pretty_json,
     read_json,
     replace,
+    replace_all,
 )
 from scaling.records.batches import BatchSizes, BatchStage, ramp
 from scaling.records.compiled import Compiled, CompileRequest, ProgramRequest, Refused, Where
@@ -82,6 +83,7 @@ __all__ = [
     "ramp",
     "read_json",
     "replace",
+    "replace_all",
     "shares",
     "slots",
 ]

@@ -6,10 +6,16 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+
+SYNCS = 8
+"""Files that are made durable at once: a disk takes about as long for eight as for one."""
+OPEN = 64
+"""Files that are open at once, at most."""
 
 
 class RecordError(RuntimeError):
@@ -31,42 +37,59 @@ def content_hash(value: Any) -> str:
     return hashlib.sha256(canonical_json(value)).hexdigest()
 
 
-def commit_once(path: Path, content: bytes) -> bool:
-    """Put `content` at `path` whole or not at all, and never over what is there.
+def commit_once(path: Path, content: bytes, *, durable: bool = True) -> bool:
+    """Put `content` at `path` whole or not at all, and never over what is there; to stay through a power cut, unless
+    `durable` is False.
 
     Returns:
       True when this call wrote it; False when `path` was already there (and stays as it was).
     """
-    with _durable_temporary(path, content) as temporary:
+    with _temporary(path, content) as file:
+        if durable:
+            os.fsync(file.fileno())
         try:
-            os.link(temporary, path)
+            os.link(file.name, path)
         except FileExistsError:
             return False
-    _sync_folder(path.parent)
+    if durable:
+        _sync_folder(path.parent)
     return True
 
 
 def replace(path: Path, content: bytes) -> None:
     """Put `content` at `path` whole or not at all, over what is there: for indices that can be rebuilt."""
-    with _durable_temporary(path, content) as temporary:
-        os.replace(temporary, path)
+    with _temporary(path, content) as file:
+        os.fsync(file.fileno())
+        os.replace(file.name, path)
     _sync_folder(path.parent)
 
 
+def replace_all(files: Mapping[Path, bytes]) -> None:
+    """`replace` of several files, as durable, in a fraction of the time."""
+    every = list(files.items())
+    with ThreadPoolExecutor(SYNCS) as pool:
+        for start in range(0, len(every), OPEN):
+            with ExitStack() as stack:
+                some = [(path, stack.enter_context(_temporary(path, new))) for path, new in every[start : start + OPEN]]
+                list(pool.map(os.fsync, [file.fileno() for _, file in some]))
+                for path, file in some:
+                    os.replace(file.name, path)
+    for folder in {path.parent for path in files}:
+        _sync_folder(folder)
+
+
 @contextmanager
-def _durable_temporary(path: Path, content: bytes) -> Iterator[Path]:
+def _temporary(path: Path, content: bytes) -> Iterator[Any]:
+    """An open file beside `path` that holds `content`; gone afterwards, unless it was renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
+    with tempfile.NamedTemporaryFile(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent, delete=False) as file:
+        try:
             file.write(content)
             file.flush()
             os.fchmod(file.fileno(), 0o644)
-            os.fsync(file.fileno())
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
+            yield file
+        finally:
+            Path(file.name).unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

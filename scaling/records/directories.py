@@ -17,6 +17,7 @@ A run directory holds
     observations.csv, laws/, report/    indices of the above: they can be rebuilt
     counts.json                         the same, of models with a part of the user's own
     known_entropy.json                  the entropy of synthetic text, found before training
+    simulated.json                      nothing here was trained: its records are those of a simulation
 """
 
 import json
@@ -25,7 +26,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scaling.records.atomic import commit_once, exclusive, pretty_json, read_json, replace
+from scaling.records.atomic import RecordError, commit_once, exclusive, pretty_json, read_json, replace
 from scaling.records.failures import Failure
 from scaling.records.observation import Observation
 from scaling.records.schema import Horizon, Trajectory
@@ -66,6 +67,11 @@ class RunDirectory:
     def cancel(self) -> Path:
         """Changes when every sweep of this directory is to end."""
         return self.root / ".cancel"
+
+    @property
+    def simulated(self) -> Path:
+        """There where nothing was trained: its records are those of a simulation."""
+        return self.root / "simulated.json"
 
     def cancelled(self) -> str:
         """What tells whether it has changed; empty where nobody ever asked."""
@@ -191,6 +197,25 @@ class TrajectoryDirectory:
         record = read_json(self.record)
         plain = {name: value for name, value in record.items() if name not in ("id", "provenance")}
         return Trajectory.model_validate(plain | {"horizons": found})
+
+    def names(self) -> frozenset[str]:
+        """What lies in it now, in one look; nothing where it was never begun."""
+        try:
+            return frozenset(os.listdir(self.root))
+        except FileNotFoundError:
+            return frozenset()
+
+    def loss(self, horizon: Horizon) -> float:
+        """Validation loss of a committed horizon.
+
+        Raises:
+          RecordError: its record is damaged.
+        """
+        path = self.horizon(horizon)
+        try:
+            return float(read_json(path)["observation"]["loss"])
+        except (KeyError, TypeError, ValueError):
+            raise RecordError(f"{path} is damaged (it has no loss); remove it to have it made again") from None
 
     def evaluation(self, horizon: str, key: str) -> Path:
         """Of the horizon of this name on the set of this key."""

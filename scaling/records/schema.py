@@ -1,6 +1,7 @@
 """What the records say: frozen pydantic models, one JSON object each."""
 
 from fractions import Fraction
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -122,7 +123,7 @@ class Horizon(Part):
         """The last steps, over which the training loss is averaged: a tenth of the decay, else a fiftieth of all."""
         return max(1, self.decay_steps // 10 if self.decay_steps else self.steps // 50)
 
-    @property
+    @cached_property
     def name(self) -> str:
         """File name stem: readable, and unique to the horizon's own settings (the budget is not one of them)."""
         own = self.model_dump(mode="json", exclude={"budget"})
@@ -160,7 +161,7 @@ class Trajectory(Part):
             "data": self.data.model_dump(mode="json"),
         }
 
-    @property
+    @cached_property
     def id(self) -> str:
         """A readable slug and a hash of the identity."""
         return f"w{self.model.width}-l{self.model.layers}-s{self.recipe.seed}-{content_hash(self.identity)[:10]}"
@@ -218,7 +219,7 @@ class Trajectory(Part):
         )
         return (batches.before(max(forks)) + decays) * self.model.sequence_length
 
-    @property
+    @cached_property
     def training_flops(self) -> float:
         """FLOPs of `training_tokens`, under the study's convention."""
         return float(self.training_tokens) * self.flops_per_token

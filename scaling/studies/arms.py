@@ -12,7 +12,7 @@ import polars as pl
 
 from scaling.config import Study, StudyError, arm_studies, dump_study, load_study
 from scaling.records import RunDirectory, replace
-from scaling.studies import judging, preflight, show
+from scaling.studies import judging, preflight, terminal
 from scaling.studies import run as runs
 from scaling.studies.sweep import DONE
 
@@ -26,7 +26,7 @@ def run(study: Study, root: Path) -> int:
     prepare(study, root)
     codes = []
     for arm, own, folder in each(study, root):
-        show.heading(f"arm {arm}")
+        terminal.heading(f"arm {arm}")
         codes.append(runs.run(own, folder))
     code = max(codes)
     if code == DONE:
@@ -70,7 +70,7 @@ def compare(root: Path, at: float | None = None) -> None:
     for arm, _, folder in others:
         budget = at or study.check.budget_multiple * _largest_budget(base)
         settings = {"at": budget, "names": (first, arm), "columns": {}}
-        show.heading(f"{arm} against {first}")
+        terminal.heading(f"{arm} against {first}")
         judging.compare(
             base, folder, settings, sweep=None, gain=None, as_json=False, out=root / "comparisons" / f"{arm}.json"
         )

@@ -15,7 +15,7 @@ from scaling.laws import LawError, LawForm
 from scaling.laws.forms import FORMS, form_named
 from scaling.laws.forms.inputs import SYMBOLS, symbol
 from scaling.laws.surface import PLANE
-from scaling.studies.show import console
+from scaling.studies.terminal import console
 
 EXAMPLES = ("first", "second")
 """Stand for the columns that a form must be told of."""

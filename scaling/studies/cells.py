@@ -10,7 +10,7 @@ from scaling.laws import count, number
 from scaling.laws.columns import LETTERS
 from scaling.laws.forms.inputs import symbol
 from scaling.studies.reduction import Reduced
-from scaling.studies.show import console
+from scaling.studies.terminal import console
 
 MOST_CELLS = 40
 """Cells that are listed."""

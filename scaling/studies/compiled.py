@@ -8,7 +8,8 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,22 @@ def known(study: Study, directory: RunDirectory, trajectories: Sequence[Trajecto
     settings = settings_of(study, directory)
     cells = _cells(study, directory, settings, _groups(settings, TargetConfig(), trajectories))
     return Examined(study, cells, 0, 0.0)
+
+
+def memory_of(study: Study, directory: RunDirectory) -> Callable[[Trajectory], float | None]:
+    """Host memory of a trajectory's job on CPUs, where its program was compiled ahead; None where nothing is known."""
+    settings = settings_of(study, directory)
+
+    @cache
+    def of_program(key: str) -> float | None:
+        report = _known(settings, directory, key)
+        return report.memory_bytes if isinstance(report, Compiled) and report.limit_bytes is None else None
+
+    def memory(trajectory: Trajectory) -> float | None:
+        (key,) = _groups(settings, TargetConfig(), [trajectory])
+        return of_program(key)
+
+    return memory
 
 
 def _groups(

@@ -8,7 +8,7 @@ from scaling.config import SetConfig, StudyError, override, parse_study, read_st
 from scaling.data import load
 from scaling.engines import EXIT_DISK_FULL
 from scaling.records import Observation, RecordError, RunDirectory, exclusive
-from scaling.studies import report, sets, show, show_sets
+from scaling.studies import report, sets, show_sets, terminal
 from scaling.studies.answers import MAIN, write_observations
 from scaling.studies.status import observations
 
@@ -43,13 +43,15 @@ def evaluate(root: Path, asked: Mapping[str, SetConfig], engine: Sequence[str] =
         raise StudyError(f"{root} has no committed horizon yet; evaluate it when `scaling run` has trained some")
     changed = sets.keep(named, directory)
     for line in (*(sets.said(one.record) for one in named), *changed):
-        show.warn(line) if as_json else show.line(line)
-    found = sets.measure(study, directory, [one.record.key for one in named], show.warn if as_json else show.line)
+        terminal.warn(line) if as_json else terminal.line(line)
+    found = sets.measure(
+        study, directory, [one.record.key for one in named], terminal.warn if as_json else terminal.line
+    )
     if found.missing:
-        show.warn(show_sets.missing(found.missing))
+        terminal.warn(show_sets.missing(found.missing))
     for result in found.results:
         if result.status != "done":
-            show.warn(result.message)
+            terminal.warn(result.message)
     names = [one.record.name for one in named]
     rows, _ = observations(directory)
     if as_json:
@@ -85,4 +87,6 @@ def _refresh(directory: RunDirectory, rows: list[Observation]) -> None:
             if (directory.laws / f"{MAIN}.json").is_file():
                 report.refresh(directory.root)
     except RecordError:
-        show.warn(f"{directory.root} is being run: its observations.csv and report will show this when the run is done")
+        terminal.warn(
+            f"{directory.root} is being run: its observations.csv and report will show this when the run is done"
+        )

@@ -12,7 +12,7 @@ from rich.table import Table
 from scaling import laws
 from scaling.laws.forms import form_named
 from scaling.records import pretty_json, replace
-from scaling.studies import cells, replies, show
+from scaling.studies import cells, replies, terminal
 from scaling.studies.fitting import traced
 from scaling.studies.reduction import Sweep
 from scaling.studies.sources import Source, source_of
@@ -47,7 +47,7 @@ def select(
     _drawn(found.rows(), range(3, 3 + len(found.cuts)))
     replies.findings(found.diagnostics)
     if answer is not None:
-        show.console().print()
+        terminal.console().print()
         replies.reply(found, answer, asked)
     if out is not None:
         print(f"written to {out}")
@@ -67,7 +67,7 @@ def validate(
         cells.show(source.cells)
     what = "runs" if source.cells is None else "cells"
     for cut in found.cuts:
-        show.console().print(f"fitted to {cut.fitted} {what} with {cut.text}, {cut.held} held out")
+        terminal.console().print(f"fitted to {cut.fitted} {what} with {cut.text}, {cut.held} held out")
     rows = found.rows()
     _drawn(rows, range(6, len(rows[0]) - 1))
     replies.findings(found.diagnostics)
@@ -110,7 +110,7 @@ def compare(
     drawn = Table(box=None, pad_edge=False, show_header=False)
     for question, answer in rows:
         drawn.add_row(escape(question), escape(answer))
-    show.console().print(drawn)
+    terminal.console().print(drawn)
     return 0
 
 
@@ -126,7 +126,7 @@ def _record(source: Source) -> dict[str, Any]:
 
 def _drawn(rows: Sequence[Sequence[str]], cuts: range) -> None:
     """A table whose first column is a name and whose last a status; the errors at each of `cuts` where they fit."""
-    out = show.console()
+    out = terminal.console()
     kept = [index for index in range(len(rows[0])) if index not in cuts or _width(rows) <= out.width]
     heads = [rows[0][index].replace(" < ", " <\n") for index in kept]
     drawn = Table(box=None, pad_edge=False, header_style="bold")

@@ -8,8 +8,8 @@ from pathlib import Path
 from scaling.config import Study, StudyError, load_study
 from scaling.engines import Order, engine_of
 from scaling.planning import left_of
-from scaling.records import Job, RecordError, RunDirectory, pretty_json, read_json, replace
-from scaling.studies import show
+from scaling.records import Job, RecordError, RunDirectory, pretty_json, read_json, replace, replace_all
+from scaling.studies import terminal
 from scaling.studies.job_settings import settings_of
 from scaling.studies.preparing import prepare
 from scaling.studies.sweep import ended, left_jobs, resources_for, run_jobs
@@ -47,8 +47,8 @@ def launch(study: Study, root: Path, *, dry_run: bool) -> int:
     if orders:
         engine.submit(orders)
     already = f"; {len(queued)} were queued already" if queued else ""
-    show.line(f"submitted {len(orders)} jobs{already}")
-    show.line(f"scaling status {root} says how far they are; scaling run collects them, fits and reports")
+    terminal.line(f"submitted {len(orders)} jobs{already}")
+    terminal.line(f"scaling status {root} says how far they are; scaling run collects them, fits and reports")
     return DONE
 
 
@@ -68,7 +68,7 @@ def cancel(root: Path) -> int:
     while paths and time.monotonic() < deadline:
         time.sleep(1.0)
         paths = engine.queued(directory.jobs)
-    show.line(f"asked everything of {root} to end" + (f"; {len(paths)} jobs have not yet" if paths else ""))
+    terminal.line(f"asked everything of {root} to end" + (f"; {len(paths)} jobs have not yet" if paths else ""))
     return DONE
 
 
@@ -91,19 +91,16 @@ def retry(root: Path, names: Sequence[str]) -> int:
         if job not in left:
             directory.failure(job.name).unlink(missing_ok=True)
     if not left:
-        show.line(f"no job of {root} is left that failed")
+        terminal.line(f"no job of {root} is left that failed")
         return DONE
     return ended(run_jobs(study, directory, left, lambda _: None))
 
 
 def _orders(study: Study, directory: RunDirectory, jobs: Sequence[Job]) -> list[Order]:
     resources_of = resources_for(study, directory)
-    orders = []
-    for job in jobs:
-        path = directory.jobs / f"{job.name}.json"
-        replace(path, pretty_json(job.model_dump(mode="json")))
-        orders.append(Order(job.name, path, path.with_suffix(".log"), resources_of(job)))
-    return orders
+    paths = {job.name: directory.jobs / f"{job.name}.json" for job in jobs}
+    replace_all({paths[job.name]: pretty_json(job.model_dump(mode="json")) for job in jobs})
+    return [Order(job.name, paths[job.name], paths[job.name].with_suffix(".log"), resources_of(job)) for job in jobs]
 
 
 def _existing(root: Path) -> RunDirectory:

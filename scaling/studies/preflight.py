@@ -28,6 +28,8 @@ def check_directory(study: Study, root: Path) -> None:
     parent = next(path for path in (root, *root.absolute().parents) if path.exists())
     if not _writable(parent):
         raise StudyError(f"--out is {root}, and {parent} cannot be written; choose another folder")
+    if directory.simulated.exists():
+        raise StudyError(f"--out is {root}, whose records are those of a simulation; choose another folder")
     if directory.study.is_file() and not directory.trajectories.exists():
         return  # nothing was trained there: a study that was refused may be mended
     if not directory.study.is_file():

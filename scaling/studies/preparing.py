@@ -8,7 +8,7 @@ from scaling.config import Study, dump_study
 from scaling.data import Tokens, save
 from scaling.planning import Plan, plan, plan_checkpoint_bytes, plan_model_bytes
 from scaling.records import RunDirectory, exclusive, replace
-from scaling.studies import known, own_parts, preflight, sets, show, show_plan, text
+from scaling.studies import known, own_parts, preflight, sets, show, show_plan, terminal, text
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Prepared:
         show_plan.totals(self.planned)
         show_plan.skipped(self.planned.skipped)
         for line in (f"run directory: {self.directory.root}", *self.said):
-            show.line(line)
+            terminal.line(line)
 
 
 def prepare(study: Study, root: Path) -> Prepared:

@@ -17,8 +17,8 @@ from scaling.laws.forms import form_named
 from scaling.laws.plots import BLUE, GREY, RED, STYLE
 from scaling.studies import cells, figures, replies
 from scaling.studies.reduction import Sweep
-from scaling.studies.show import console
 from scaling.studies.sources import source_of
+from scaling.studies.terminal import console
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,13 +12,16 @@ from rich.table import Table
 from rich.text import Text
 
 from scaling.records import RunDirectory, Trajectory
-from scaling.studies.status import TrajectoryStatus, progress
+from scaling.studies.status import State, TrajectoryStatus, progress
 
 PLAIN_SECONDS = 15.0
 """Between two plain lines."""
 LIVE_SECONDS = 1.0
 """Between two looks at the files."""
 BAR = 20
+LINES = 60
+"""Trajectories of which each has a line."""
+STATES: tuple[State, ...] = ("waiting", "training", "done", "diverged", "failed")
 
 
 class Progress:
@@ -30,6 +33,8 @@ class Progress:
         self._live = Live(console=self._console, auto_refresh=False) if sys.stdout.isatty() else None
         self._started = time.monotonic()
         self._looked = 0.0
+        self._ended: dict[str, TrajectoryStatus] = {}
+        """By id, what will not change any more, and is not read again."""
         self._done_before = self._done(self._read())
 
     def __enter__(self) -> Self:
@@ -52,10 +57,14 @@ class Progress:
         if self._live is None:
             print(self._line(found), flush=True)
         else:
-            self._live.update(Group(table(found), Text(self._line(found))), refresh=True)
+            self._live.update(Group(drawn(found), Text(self._line(found))), refresh=True)
 
     def _read(self) -> tuple[TrajectoryStatus, ...]:
-        return progress(self._directory, self._trajectories)
+        left = [one for one in self._trajectories if one.id not in self._ended]
+        found = {one.trajectory.id: one for one in progress(self._directory, left)}
+        self._ended |= {id: one for id, one in found.items() if one.state in ("done", "diverged")}
+        found |= self._ended
+        return tuple(found[one.id] for one in self._trajectories)
 
     def _done(self, found: Sequence[TrajectoryStatus]) -> float:
         return sum(one.done_flops for one in found)
@@ -73,6 +82,36 @@ class Progress:
         )
 
 
+def drawn(found: Sequence[TrajectoryStatus]) -> Group:
+    """A line a trajectory; a line a size where there are more than a person reads."""
+    if len(found) <= LINES:
+        return Group(table(found))
+    return Group(sizes_table(found), Text(f"{len(found):,} trajectories by size; scaling status DIR --json has each"))
+
+
+def sizes_table(found: Sequence[TrajectoryStatus]) -> Table:
+    """Every size and role, with how many trajectories are how far."""
+    groups: dict[tuple[int, int, int, str], list[TrajectoryStatus]] = {}
+    for one in found:
+        model = one.trajectory.model
+        groups.setdefault((one.trajectory.params, model.width, model.layers, one.trajectory.role), []).append(one)
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("size", "N", *STATES, "horizons", "done"):
+        drawn.add_column(name, justify="left" if name == "size" else "right")
+    for (params, width, layers, role), mine in sorted(groups.items()):
+        counts = [sum(one.state == state for one in mine) for state in STATES]
+        horizons = sum(len(one.trajectory.horizons) for one in mine)
+        share = sum(one.done_flops for one in mine) / sum(one.total_flops for one in mine)
+        drawn.add_row(
+            f"w{width}-l{layers}{'' if role == 'fit' else f' {role}'}",
+            f"{params:,}",
+            *(str(number or "") for number in counts),
+            f"{sum(one.horizons_done for one in mine)}/{horizons}",
+            f"{share:.0%}",
+        )
+    return drawn
+
+
 def table(found: Sequence[TrajectoryStatus]) -> Table:
     """Every trajectory with its loss, speed and share done."""
     drawn = Table(box=None, pad_edge=False, header_style="bold")
@@ -80,14 +119,15 @@ def table(found: Sequence[TrajectoryStatus]) -> Table:
         drawn.add_column(name, justify="left" if name in ("trajectory", "done") else "right")
     for one in found:
         filled = round(BAR * one.share)
-        style = {"waiting": "dim", "training": "", "done": "green", "diverged": "red"}[one.state]
+        bar = "━" * filled + "╌" * (BAR - filled) + f" {one.share:.0%}"
+        style = {"waiting": "dim", "training": "", "done": "green", "diverged": "red", "failed": "red"}[one.state]
         drawn.add_row(
             one.trajectory.id,
             f"{one.trajectory.params:,}",
             "" if one.loss is None else f"{one.loss:.4f}",
             "" if one.tokens_per_second is None else f"{one.tokens_per_second:,.0f}",
             f"{one.horizons_done}/{len(one.trajectory.horizons)}",
-            "diverged" if one.state == "diverged" else "━" * filled + "╌" * (BAR - filled) + f" {one.share:.0%}",
+            one.state if one.state in ("diverged", "failed") else bar,
             style=style,
         )
     return drawn

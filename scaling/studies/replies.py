@@ -22,7 +22,7 @@ from scaling.laws import (
 from scaling.laws.columns import UNSTATED
 from scaling.laws.forms.inputs import symbol
 from scaling.laws.values import Sensitivity
-from scaling.studies.show import console
+from scaling.studies.terminal import console
 
 Answer = Allocation | Prediction | Budget | Deviation | Serving
 Rows = list[tuple[str, str]]

@@ -9,7 +9,19 @@ from scaling.config import Study
 from scaling.laws import LawFit
 from scaling.planning import Plan, left_in
 from scaling.records import Observation, RunDirectory, Trajectory, exclusive
-from scaling.studies import check, compiled, known, report, sets, show, show_compiled, show_sets, swept
+from scaling.studies import (
+    check,
+    compiled,
+    known,
+    report,
+    sets,
+    show,
+    show_compiled,
+    show_sets,
+    show_status,
+    swept,
+    terminal,
+)
 from scaling.studies.answers import MAIN, fit_all, write_observations
 from scaling.studies.examined import Examined
 from scaling.studies.preparing import prepare
@@ -46,18 +58,18 @@ def _conclude(
     with exclusive(directory.lock, wait=True, holder="scaling run"):
         rows, diverged = observations(directory)
         for line in diverged:
-            show.warn(line)
+            terminal.warn(line)
         write_observations(directory, rows)
         fitted = [row for row in rows if row.role == "fit"]
         found = fit_all(study, directory, fitted, count, swept.diverged(directory, planned))
         for line in found.said:
-            show.line(line)
+            terminal.line(line)
         for line in found.problems:
-            show.warn(line)
+            terminal.warn(line)
     laws = found.laws
     show.laws(laws)
     if MAIN not in laws:
-        show.line(f"no {MAIN} law: nothing to answer, nothing to check; the runs are in {directory.observations}")
+        terminal.line(f"no {MAIN} law: nothing to answer, nothing to check; the runs are in {directory.observations}")
         return DONE
     show.answers(study, laws[MAIN], fitted)
     show.entropy(known.read(directory), laws[MAIN])
@@ -89,9 +101,9 @@ def _check(
         return code
     result = check.compare(directory, planned)
     if result is None:
-        show.warn("the check diverged: there is nothing to compare the prediction with")
+        terminal.warn("the check diverged: there is nothing to compare the prediction with")
         return FAILED
-    show.check(result)
+    show_status.check(result)
     return DONE
 
 
@@ -105,7 +117,7 @@ def _refuse_what_cannot_fit(study: Study, directory: RunDirectory, planned: Plan
     if not left or study.engine.kind != "local":  # this machine's devices are not those of the jobs
         return
     found = compiled.examine(study, directory, left)
-    show.line(show_compiled.said(found))
+    terminal.line(show_compiled.said(found))
     found.refuse()
     _refuse_large(study, directory, planned.expected_check, found)
 
@@ -123,9 +135,9 @@ def _measure(study: Study, directory: RunDirectory, keys: Sequence[str]) -> int:
     """Measure what was trained before a set was named."""
     if not keys:
         return DONE
-    found = sets.measure(study, directory, keys, show.line)
+    found = sets.measure(study, directory, keys, terminal.line)
     if found.missing:
-        show.warn(show_sets.missing(found.missing))
+        terminal.warn(show_sets.missing(found.missing))
     return ended(found.results)
 
 

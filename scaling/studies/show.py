@@ -1,11 +1,8 @@
 """What the terminal says: the text, the laws, the answers, the check."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -17,23 +14,7 @@ from scaling.records import KnownEntropy, Observation, RunDirectory, shares
 from scaling.reporting import entropy as entropies
 from scaling.studies.check import Check
 from scaling.studies.progress import duration
-from scaling.studies.progress import table as trajectories_table
-from scaling.studies.status import RunStatus
-
-WIDE = 100
-"""Columns of a table that is not on a terminal."""
-
-
-def console() -> Console:
-    """Standard output; a fixed width where it is not a terminal, so that logs and docs read the same."""
-    if sys.stdout.isatty():
-        return Console(highlight=False)
-    return Console(highlight=False, width=WIDE)
-
-
-def line(text: str) -> None:
-    """One line as it is."""
-    console().print(escape(text), soft_wrap=True)
+from scaling.studies.terminal import console, warn
 
 
 def text(planned: Plan, tokens: Tokens) -> None:
@@ -55,16 +36,6 @@ def _text_a_token(tokens: Tokens) -> str:
     text_bytes = summary.train_bytes + summary.validation_bytes
     count = record.train_tokens + record.validation_tokens - summary.documents
     return "" if text_bytes in (0, count) else f", {text_bytes / count:.2f} bytes a token"
-
-
-def heading(text: str) -> None:
-    """A line that begins something new."""
-    console().print(f"\n[bold]{escape(text)}[/bold]")
-
-
-def warn(line: str) -> None:
-    """Something that the user should know, on standard error."""
-    print(f"scaling: {line}", file=sys.stderr)
 
 
 def laws(fitted: dict[str, LawFit]) -> None:
@@ -163,38 +134,12 @@ def prediction(planned: Check, path: Path, first: bool) -> None:
     )
 
 
-def check(result: dict[str, Any]) -> None:
-    """Prediction against measurement, and what simple baselines would have said."""
-    out = console()
-    said, measured = result["prediction"], result["measured"]
-    out.print(
-        f"measured {measured['loss']:.4f} ({', '.join(f'{loss:.4f}' for loss in measured['losses'])}): "
-        f"{'inside' if result['inside'] else 'OUTSIDE'} the interval, relative error {result['relative_error']:+.2%} "
-        f"(interval {-result['half_width'][0]:+.1%} to {result['half_width'][1]:+.1%})"
-    )
-    for name, error in result["baseline_errors"].items():
-        out.print(f"  {name.replace('_', ' ')} would have said {said['baselines'][name]:.4f}: {error:+.2%}")
-
-
 def end(code: int, directory: RunDirectory, seconds: float) -> None:
     """Where the results lie."""
     if code == 0:
         console().print(f"\nreport: {directory.report / 'index.html'}\ndone in {duration(seconds)}")
     else:
         warn("not everything was done; what was committed stays, and the same command goes on from here")
-
-
-def status(found: RunStatus) -> None:
-    """A run's progress."""
-    out = console()
-    out.print(trajectories_table(found.trajectories))
-    out.print(
-        f"{found.study.name}: {found.done_flops:.2e} of {found.total_flops:.2e} FLOPs "
-        f"({found.done_flops / found.total_flops:.0%})"
-    )
-    out.print(f"laws: {', '.join(found.laws) or 'none yet'}")
-    if found.check is not None:
-        check(found.check)
 
 
 def _between(law: LawFit, name: str) -> str:

@@ -6,7 +6,7 @@ from rich.table import Table
 from scaling.records import Compiled
 from scaling.studies.examined import Cell, Examined, gigabytes
 from scaling.studies.progress import duration
-from scaling.studies.show import console
+from scaling.studies.terminal import console
 
 WHERE = {
     "here": "compiled for this machine",

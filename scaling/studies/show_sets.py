@@ -7,7 +7,7 @@ from rich.table import Table
 
 from scaling.records import Observation, RunDirectory
 from scaling.reporting import measured
-from scaling.studies.show import console
+from scaling.studies.terminal import console
 
 SHOWN = 3
 

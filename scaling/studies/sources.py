@@ -12,7 +12,7 @@ from scaling.data import load_record
 from scaling.laws import LawForm
 from scaling.planning import plan
 from scaling.records import RunDirectory
-from scaling.studies import show, swept
+from scaling.studies import swept, terminal
 from scaling.studies.answers import settings_of
 from scaling.studies.own_parts import counter
 from scaling.studies.reduction import Reduced, Sweep, reduced
@@ -89,7 +89,7 @@ def _best(directory: RunDirectory, study: Study, columns: Mapping[str, str]) -> 
     planned = plan(study, load_record(directory.data), counter(study, directory)).trajectories
     found = swept.rows_of(_fitted(directory), swept.diverged(directory, planned))
     for line in found.said:
-        show.warn(line)
+        terminal.warn(line)
     return found.table
 
 
@@ -112,5 +112,5 @@ def _measured(observations: Path | pl.DataFrame, columns: Mapping[str, str]) -> 
     left = table.drop_nulls(there)
     if len(left) == len(table) or not len(left):
         return observations
-    show.warn(f"{len(table) - len(left)} of {len(table)} rows have no {' or '.join(there)} and are left out")
+    terminal.warn(f"{len(table) - len(left)} of {len(table)} rows have no {' or '.join(there)} and are left out")
     return left

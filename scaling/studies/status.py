@@ -1,6 +1,6 @@
 """How far a run is, from its files alone: what is committed, and the last line of each metrics.jsonl."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -8,10 +8,11 @@ from typing import Any, Literal
 from scaling.config import Study, StudyError, load_study
 from scaling.data import load_record
 from scaling.planning import plan
-from scaling.records import Observation, RunDirectory, Trajectory, TrajectoryDirectory, read_json
+from scaling.records import Failure, Job, Observation, RunDirectory, Trajectory, TrajectoryDirectory, read_json
 from scaling.studies.own_parts import counter
 
-State = Literal["waiting", "training", "done", "diverged"]
+State = Literal["waiting", "training", "done", "diverged", "failed"]
+"""failed: its job ended without its results, and was not started again."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class RunStatus:
     study: Study
     directory: RunDirectory
     trajectories: tuple[TrajectoryStatus, ...]
+    failures: tuple[Failure, ...]
+    """Jobs that failed, with their cause."""
     laws: tuple[str, ...]
     check: dict[str, Any] | None
     """The newest check's result."""
@@ -68,36 +71,48 @@ def read(root: Path) -> RunStatus:
         )
     study = load_study(directory.study)
     trajectories = plan(study, load_record(directory.data), counter(study, directory)).trajectories
+    failures = directory.failures()
     return RunStatus(
         study=study,
         directory=directory,
-        trajectories=progress(directory, trajectories),
+        trajectories=progress(directory, trajectories, failed_trajectories(directory, failures)),
+        failures=tuple(failures),
         laws=tuple(path.stem for path in sorted(directory.laws.glob("*.json"))),
         check=check_result(directory),
     )
 
 
-def progress(directory: RunDirectory, trajectories: Iterable[Trajectory]) -> tuple[TrajectoryStatus, ...]:
-    """The progress of planned trajectories."""
-    return tuple(trajectory_progress(directory.trajectory(one.id), one) for one in trajectories)
+def failed_trajectories(directory: RunDirectory, failures: Iterable[Failure]) -> frozenset[str]:
+    """Ids of the trajectories of jobs that failed."""
+    paths = (directory.jobs / f"{failure.job}.json" for failure in failures)
+    jobs = [Job.model_validate(read_json(path)) for path in paths if path.exists()]
+    return frozenset(one.id for job in jobs for one in job.trajectories)
 
 
-def trajectory_progress(directory: TrajectoryDirectory, trajectory: Trajectory) -> TrajectoryStatus:
-    """The progress of one planned trajectory."""
-    committed = [horizon for horizon in trajectory.horizons if directory.horizon(horizon).exists()]
-    left = [horizon for horizon in trajectory.horizons if horizon not in committed]
-    diverged = directory.diverged.exists()
+def progress(
+    directory: RunDirectory, trajectories: Iterable[Trajectory], failed: Collection[str] = ()
+) -> tuple[TrajectoryStatus, ...]:
+    """The progress of planned trajectories; those of `failed` that are not done were given up."""
+    return tuple(trajectory_progress(directory.trajectory(one.id), one, one.id in failed) for one in trajectories)
+
+
+def trajectory_progress(directory: TrajectoryDirectory, trajectory: Trajectory, failed: bool) -> TrajectoryStatus:
+    """The progress of one planned trajectory, by the records that are committed now."""
+    names = directory.names()
+    committed = [horizon for horizon in trajectory.horizons if f"{horizon.name}.json" in names]
+    left = [horizon for horizon in trajectory.horizons if f"{horizon.name}.json" not in names]
+    diverged = directory.diverged.name in names
     if diverged or not left:
-        rows = directory.observations()
+        largest = max(committed, key=lambda horizon: horizon.tokens, default=None)
         return TrajectoryStatus(
             trajectory=trajectory,
             state="diverged" if diverged else "done",
             horizons_done=len(committed),
-            loss=rows[-1].loss if rows else None,
+            loss=None if largest is None else directory.loss(largest),
             tokens_per_second=None,
             done_flops=trajectory.training_flops,
         )
-    last = directory.last_metrics()
+    last = directory.last_metrics() if directory.metrics.name in names else None
     trunk = max((horizon.fork_step for horizon in committed), default=0)
     decay = sum(map(trajectory.decay_tokens, committed))
     if last is not None and last["branch"] == "trunk":
@@ -109,7 +124,7 @@ def trajectory_progress(directory: TrajectoryDirectory, trajectory: Trajectory) 
                 decay += trajectory.tokens_at(int(last["step"])) - trajectory.tokens_at(horizon.fork_step)
     return TrajectoryStatus(
         trajectory=trajectory,
-        state="waiting" if last is None else "training",
+        state="failed" if failed else "waiting" if last is None else "training",
         horizons_done=len(committed),
         loss=None if last is None else float(last["loss"]),
         tokens_per_second=None if last is None else float(last["tokens_per_second"]),
@@ -124,7 +139,15 @@ def check_result(directory: RunDirectory) -> dict[str, Any] | None:
 
 
 def observations(directory: RunDirectory) -> tuple[list[Observation], list[str]]:
-    """(every committed horizon of trajectories that did not diverge, a line for each that did)."""
+    """(every committed horizon of trajectories that did not diverge, a line for each that did).
+
+    Raises:
+      StudyError: they are those of a simulation.
+    """
+    if directory.simulated.exists():
+        raise StudyError(
+            f"{directory.root} holds the records of a simulation: nothing was trained, and nothing is learnt"
+        )
     rows: list[Observation] = []
     diverged = []
     sets = directory.current_sets()
@@ -161,6 +184,7 @@ def as_json(status: RunStatus) -> dict[str, Any]:
             }
             for one in status.trajectories
         ],
+        "failures": [one.model_dump(mode="json") for one in status.failures],
         "laws": list(status.laws),
         "check": status.check,
     }

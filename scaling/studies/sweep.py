@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from scaling.config import Resources, Study
 from scaling.engines import EXIT_DISK_FULL, Engine, JobResult, OnTick, Rules, engine_of, supervise
 from scaling.planning import accelerators_of, jobs
-from scaling.records import Compiled, Job, JobSettings, RunDirectory, Trajectory, read_json
-from scaling.studies import compiled, show
+from scaling.records import Job, JobSettings, RunDirectory, Trajectory, read_json
+from scaling.studies import compiled, terminal
 from scaling.studies.job_settings import settings_of
 from scaling.studies.progress import Progress
 
@@ -59,27 +59,22 @@ def resources_for(study: Study, directory: RunDirectory) -> Callable[[Job], Reso
     if asked.memory_bytes or study.engine.kind != "local":
         return lambda _: asked
 
-    known: dict[str, Resources] = {}
-
-    def resources_of(job: Job) -> Resources:
-        if job.name not in known:
-            memory = _memory(study, directory, job.trajectories[0])
-            known[job.name] = asked.model_copy(update={"memory_bytes": memory})
-        return known[job.name]
-
-    return resources_of
+    measured = compiled.memory_of(study, directory)
+    return lambda job: asked.model_copy(update={"memory_bytes": measured(job.trajectories[0])})
 
 
 def ended(results: Sequence[JobResult]) -> int:
     """Say what became of each job that is not done; the exit code."""
     bad = [result for result in results if result.status != "done"]
     for result in bad:
-        show.warn(result.message)
+        terminal.warn(result.message)
     found = {result.status for result in bad}
     if len(bad) > 1:
         how_many = {said: sum(one.status == name for one in bad) for name, said in SAID.items() if name in found}
         counted = ", ".join(f"{number} {said}" for said, number in how_many.items())
-        show.warn(f"of {len(results)} jobs: {counted}; `scaling retry {bad[0].job.settings.run_dir}` starts them again")
+        terminal.warn(
+            f"of {len(results)} jobs: {counted}; `scaling retry {bad[0].job.settings.run_dir}` starts them again"
+        )
     if "disk_full" in found:
         return EXIT_DISK_FULL
     return FAILED if "failed" in found else LOST if bad else DONE
@@ -91,10 +86,3 @@ SAID = {
     "disk_full": "found the disk full",
     "interrupted": "were stopped for that",
 }
-
-
-def _memory(study: Study, directory: RunDirectory, trajectory: Trajectory) -> float | None:
-    """Host memory of a job on CPUs, where its program was compiled ahead; None where nothing is known."""
-    found = compiled.known(study, directory, [trajectory]).cells
-    reports = [cell.report for cell in found if isinstance(cell.report, Compiled)]
-    return max((one.memory_bytes for one in reports if one.limit_bytes is None), default=None)

@@ -7,7 +7,7 @@ from collections import namedtuple
 
 import pytest
 
-from scaling.engines import EXIT_BAD_INPUT, EXIT_DISK_FULL, EXIT_OUTSIDE, LocalEngine, Order, ending, supervision
+from scaling.engines import EXIT_BAD_INPUT, EXIT_DISK_FULL, EXIT_OUTSIDE, LocalEngine, Order, ending, job_files
 from scaling.records import Job, pretty_json, read_json
 from tests.engines.conftest import run_all, until
 
@@ -149,10 +149,10 @@ def test_a_crash_on_a_full_disk_is_a_full_disk(bench, engine_of, monkeypatch):
 
 
 def test_no_room_for_a_job_file_is_a_full_disk(bench, engine_of, monkeypatch):
-    def full(path, content):
-        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+    def full(files):
+        raise OSError(errno.ENOSPC, "No space left on device", str(next(iter(files))))
 
-    monkeypatch.setattr(supervision, "replace", full)
+    monkeypatch.setattr(job_files, "replace_all", full)
     results = run_all(engine_of(), [bench.job("a", steps=20), bench.job("b")], bench.directory)
     assert [(r.status, r.attempts) for r in results] == [("disk_full", 0), ("interrupted", 0)]
     assert bench.started() == []
@@ -177,7 +177,7 @@ def test_whatever_ends_the_sweep_ends_its_jobs_or_leaves_them_to_the_next(bench,
             raise error("stop")
 
     engine = engine_of()
-    jobs = [bench.job(name, seconds=2 if engine.outlives else 60) for name in "abc"]
+    jobs = [bench.job(name, seconds=5 if engine.outlives else 60) for name in "abc"]
     with pytest.raises(error):
         run_all(engine, jobs, bench.directory, stop, tick_seconds=0.01)
     pids = [event["pid"] for event in bench.events("start")]

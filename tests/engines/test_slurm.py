@@ -2,12 +2,13 @@
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from scaling.config import EngineConfig, Resources, SlurmConfig, Study, StudyError, parse_study
-from scaling.engines import EngineState, SlurmEngine, engine_of, slurm_queue
+from scaling.engines import EngineState, Order, SlurmEngine, engine_of, slurm_queue
 from tests.clusters.slurm_nodes import SlurmCluster
 from tests.engines.conftest import Bench, alive, ordered, run_all, until
 
@@ -17,6 +18,21 @@ HOUR = Resources(hosts=2, cores=4, accelerators=8, memory_bytes=3.5e9, seconds=3
 @pytest.fixture
 def engine(bench: Bench, slurm: SlurmCluster) -> SlurmEngine:
     return SlurmEngine(SlurmConfig(srun={"mpi": "none"}), 8, bench.command)
+
+
+def test_an_arrays_list_is_read_once_for_all_of_its_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = "".join(f"7_{at}|scaling-k|{'PENDING' if at else 'COMPLETED'}|None|\n" for at in range(50))
+    (tmp_path / "array-k.list").write_text("".join(f"{tmp_path}/j{at}.json\n" for at in range(50)))
+    read: list[Path] = []
+    text = Path.read_text
+    monkeypatch.setattr(slurm_queue, "_run", lambda _: subprocess.CompletedProcess([], 0, rows, ""))
+    monkeypatch.setattr(Path, "read_text", lambda path: read.append(path) or text(path))
+    engine = SlurmEngine(SlurmConfig(), 64)
+    paths = [tmp_path / f"j{at}.json" for at in range(50)]
+    adopted = [engine.adopt(Order(path.stem, path, path.with_suffix(".log"))) for path in paths]
+    assert [task and task.task for task in adopted] == [None, *(f"7_{at}" for at in range(1, 50))]
+    assert engine.queued(tmp_path) == paths[1:]
+    assert len(read) == 1
 
 
 def test_the_words_of_sbatch(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scaling.planning import jobs, left_flops, makespan, plan
+from scaling.planning import jobs, left_flops, makespan, packing, plan
 from scaling.planning.packing import pack
 from scaling.records import JobSettings, RunDirectory
 
@@ -114,6 +114,19 @@ def test_what_takes_no_time_is_packed_too(study_of, data):
     assert sorted(cost for _, cost in priced) == [0, 0, 0, 1, 1, 1]
     groups = pack(priced, 2)
     assert sorted(one.id for group in groups for one in group) == sorted(one.id for one in trajectories)
+
+
+def test_thousands_are_packed_without_a_look_at_every_stage(study_of, data, monkeypatch):
+    (first, *_) = plan(study_of(), data).trajectories
+    many = [first.model_copy(update={"recipe": first.recipe.model_copy(update={"seed": k})}) for k in range(3000)]
+    looks = []
+    monkeypatch.setattr(packing, "makespan", lambda costs, processes: looks.append(1) or makespan(costs, processes))
+    costs = {one.id: 1.0 + one.recipe.seed % 7 for one in many}
+    groups = pack([(one, costs[one.id]) for one in many], 300)
+    assert Counter(one.id for group in groups for one in group) == Counter(one.id for one in many)
+    bound = sum(costs.values()) / 300
+    assert makespan([sum(costs[one.id] for one in group) for group in groups], 300) < 1.1 * bound
+    assert len(looks) < 300
 
 
 def test_names_are_the_same_in_the_next_run(study_of, data, tmp_path):

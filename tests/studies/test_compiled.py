@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
-from scaling.config import Own, StudyError, load_study
+from scaling.config import Own, StudyError, TargetConfig, load_study
 from scaling.data import prepare
 from scaling.planning import plan
-from scaling.records import Compiled, JobSettings, Refused, RunDirectory, Trajectory
-from scaling.studies.compiled import _key
+from scaling.records import Compiled, Job, JobSettings, Refused, RunDirectory, Trajectory, pretty_json, replace
+from scaling.studies.compiled import _key, _report_file
 from scaling.studies.examined import Cell, Examined, as_json
 from scaling.studies.job_settings import settings_of
 from scaling.studies.show_compiled import notes, said
+from scaling.studies.sweep import resources_for
 from tests.studies.conftest import Scaling
 
 Tiny = Callable[..., Path]
@@ -177,3 +178,15 @@ def test_a_mesh_for_other_devices_is_refused_with_what_is_here(tiny: Tiny, scali
     assert not (tmp_path / "run" / "trajectories").exists()
     again = scaling("run", tiny(training={"weight_decay": 0.2}), "--out", tmp_path / "run", "--engine.mesh.data", 64)
     assert "engine.mesh is population 1 x data 64" in again.stderr, "nothing was trained: the study may be mended"
+
+
+def test_a_job_asks_for_the_memory_that_compiling_ahead_found(planned: Callable[..., Any], tmp_path: Path) -> None:
+    study, trajectories = planned()
+    directory = RunDirectory(tmp_path)
+    settings = settings_of(study, directory).model_copy(update={"compilation_cache": None})
+    study = study.model_copy(update={"engine": study.engine.model_copy(update={"compilation_cache": None})})
+    here = {"key": _key(settings, TargetConfig().model_dump(mode="json"), trajectories[0])}
+    replace(_report_file(directory, here["key"]), pretty_json(a_report(**here).model_dump(mode="json")))
+    jobs = [Job(name=one.id, settings=settings, trajectories=(one,)) for one in (trajectories[0], trajectories[-1])]
+    resources_of = resources_for(study, directory)
+    assert [resources_of(job).memory_bytes for job in jobs] == [a_report().memory_bytes, None]

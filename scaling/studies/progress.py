@@ -21,7 +21,15 @@ LIVE_SECONDS = 1.0
 BAR = 20
 LINES = 60
 """Trajectories of which each has a line."""
-STATES: tuple[State, ...] = ("waiting", "training", "done", "diverged", "failed")
+STATES: tuple[State, ...] = ("waiting", "training", "done", "diverged", "stopped", "failed")
+STYLES: dict[State, str] = {
+    "waiting": "dim",
+    "training": "",
+    "done": "green",
+    "diverged": "red",
+    "stopped": "yellow",
+    "failed": "red",
+}
 
 
 class Progress:
@@ -62,7 +70,7 @@ class Progress:
     def _read(self) -> tuple[TrajectoryStatus, ...]:
         left = [one for one in self._trajectories if one.id not in self._ended]
         found = {one.trajectory.id: one for one in progress(self._directory, left)}
-        self._ended |= {id: one for id, one in found.items() if one.state in ("done", "diverged")}
+        self._ended |= {id: one for id, one in found.items() if one.state in ("done", "diverged", "stopped")}
         found |= self._ended
         return tuple(found[one.id] for one in self._trajectories)
 
@@ -120,14 +128,14 @@ def table(found: Sequence[TrajectoryStatus]) -> Table:
     for one in found:
         filled = round(BAR * one.share)
         bar = "━" * filled + "╌" * (BAR - filled) + f" {one.share:.0%}"
-        style = {"waiting": "dim", "training": "", "done": "green", "diverged": "red", "failed": "red"}[one.state]
+        style = STYLES[one.state]
         drawn.add_row(
             one.trajectory.id,
             f"{one.trajectory.params:,}",
             "" if one.loss is None else f"{one.loss:.4f}",
             "" if one.tokens_per_second is None else f"{one.tokens_per_second:,.0f}",
             f"{one.horizons_done}/{len(one.trajectory.horizons)}",
-            one.state if one.state in ("diverged", "failed") else bar,
+            one.state if one.state in ("diverged", "stopped", "failed") else bar,
             style=style,
         )
     return drawn

@@ -73,6 +73,7 @@ def _key(directory: RunDirectory) -> str:
     files += sorted(directory.trajectories.glob("*/horizon-*.json"))
     files += [directory.known_entropy] if directory.known_entropy.is_file() else []
     files += sorted(directory.trajectories.glob("*/diverged.json"))
+    files += sorted(directory.trajectories.glob("*/stopped.json"))
     files += sorted(directory.trajectories.glob("*/evaluations/*/*.json"))
     files += [directory.sets_index] if directory.sets_index.is_file() else []
     return content_hash([[str(path.relative_to(directory.root)), path.read_text()] for path in files] + [provenance()])

@@ -11,8 +11,9 @@ from scaling.planning import plan
 from scaling.records import Failure, Job, Observation, RunDirectory, Trajectory, TrajectoryDirectory, read_json
 from scaling.studies.own_parts import counter
 
-State = Literal["waiting", "training", "done", "diverged", "failed"]
-"""failed: its job ended without its results, and was not started again."""
+State = Literal["waiting", "training", "done", "diverged", "stopped", "failed"]
+"""stopped: given up at a horizon by the study's rule. failed: its job ended without its results, and was not started
+again."""
 
 
 @dataclass(frozen=True)
@@ -102,11 +103,12 @@ def trajectory_progress(directory: TrajectoryDirectory, trajectory: Trajectory, 
     committed = [horizon for horizon in trajectory.horizons if f"{horizon.name}.json" in names]
     left = [horizon for horizon in trajectory.horizons if f"{horizon.name}.json" not in names]
     diverged = directory.diverged.name in names
-    if diverged or not left:
+    stopped = directory.stopped.name in names
+    if diverged or stopped or not left:
         largest = max(committed, key=lambda horizon: horizon.tokens, default=None)
         return TrajectoryStatus(
             trajectory=trajectory,
-            state="diverged" if diverged else "done",
+            state="diverged" if diverged else "stopped" if left else "done",
             horizons_done=len(committed),
             loss=None if largest is None else directory.loss(largest),
             tokens_per_second=None,
@@ -139,7 +141,7 @@ def check_result(directory: RunDirectory) -> dict[str, Any] | None:
 
 
 def observations(directory: RunDirectory) -> tuple[list[Observation], list[str]]:
-    """(every committed horizon of trajectories that did not diverge, a line for each that did).
+    """(every committed horizon of trajectories that did not diverge, a line for each that ended early).
 
     Raises:
       StudyError: they are those of a simulation.
@@ -157,8 +159,15 @@ def observations(directory: RunDirectory) -> tuple[list[Observation], list[str]]
             diverged.append(
                 f"{trajectory.root.name} diverged at step {record['step']} (loss {record['loss']}): left out of the fit"
             )
-        else:
-            rows.extend(trajectory.observations(sets))
+            continue
+        rows.extend(trajectory.observations(sets))
+        if trajectory.stopped.exists():
+            said = read_json(trajectory.stopped)
+            best, above = said["best"], said["above_best"]
+            diverged.append(
+                f"{trajectory.root.name} was stopped at {said['tokens']:,} tokens: its loss {said['loss']:.4f} is above "
+                f"{above:g} times the {best['loss']:.4f} of {best['trajectory']}"
+            )
     rows.sort(key=lambda row: (row.role != "fit", row.budget, row.params, row.seed))
     return rows, diverged
 

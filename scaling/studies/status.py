@@ -165,8 +165,8 @@ def observations(directory: RunDirectory) -> tuple[list[Observation], list[str]]
             said = read_json(trajectory.stopped)
             best, above = said["best"], said["above_best"]
             diverged.append(
-                f"{trajectory.root.name} was stopped at {said['tokens']:,} tokens: its loss {said['loss']:.4f} is above "
-                f"{above:g} times the {best['loss']:.4f} of {best['trajectory']}"
+                f"{trajectory.root.name} was stopped at {said['tokens']:,} tokens: its loss {said['loss']:.4f} "
+                f"is above {above:g} times the {best['loss']:.4f} of {best['trajectory']}"
             )
     rows.sort(key=lambda row: (row.role != "fit", row.budget, row.params, row.seed))
     return rows, diverged

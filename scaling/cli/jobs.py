@@ -109,12 +109,11 @@ def _run(given: Job, following: Job | None) -> int:
     from jax.errors import JaxRuntimeError
 
     from scaling.engines import EXIT_DONE, EXIT_ELSEWHERE, EXIT_OUTSIDE, EXIT_RESUME
+    from scaling.planning import Elsewhere, Interrupted
     from scaling.training import evaluating
     from scaling.training import job as jobs
     from scaling.training.ahead import Beside
     from scaling.training.distributed import peer_is_gone
-    from scaling.training.holding import Elsewhere
-    from scaling.training.loop import Interrupted
 
     asked = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: asked.set())

@@ -13,6 +13,7 @@ from scaling.records.atomic import (
     replace,
 )
 from scaling.records.batches import BatchSizes, BatchStage, ramp
+from scaling.records.committing import commit_horizon, commit_trajectory
 from scaling.records.compiled import Compiled, CompileRequest, ProgramRequest, Refused, Where
 from scaling.records.directories import RunDirectory, TrajectoryDirectory
 from scaling.records.failures import Cancelled, Failure
@@ -70,7 +71,9 @@ __all__ = [
     "TrajectoryDirectory",
     "Where",
     "canonical_json",
+    "commit_horizon",
     "commit_once",
+    "commit_trajectory",
     "content_hash",
     "exclusive",
     "is_disk_full",

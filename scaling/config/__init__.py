@@ -1,6 +1,7 @@
 """The study, its parts, and how it is read."""
 
 from scaling.config.clusters import RayConfig, SlurmConfig
+from scaling.config.command import Command, OwnCommand, command_changed, unfit
 from scaling.config.compute import ComputeConfig
 from scaling.config.crossed import CrossedConfig
 from scaling.config.data import CorpusConfig, DataConfig, DomainConfig, HuggingFaceConfig
@@ -48,6 +49,7 @@ __all__ = [
     "CheckConfig",
     "CheckpointConfig",
     "ChinchillaConfig",
+    "Command",
     "ComputeConfig",
     "Condition",
     "CorpusConfig",
@@ -70,6 +72,7 @@ __all__ = [
     "Optimizer",
     "OvertrainingConfig",
     "Own",
+    "OwnCommand",
     "OwnPart",
     "Parameterization",
     "Part",
@@ -91,6 +94,7 @@ __all__ = [
     "TokenizerFile",
     "TrainingConfig",
     "changed",
+    "command_changed",
     "dump_study",
     "explain",
     "explained",
@@ -104,5 +108,6 @@ __all__ = [
     "parse_study",
     "parse_yaml",
     "read_study",
+    "unfit",
     "unused",
 ]

@@ -22,6 +22,7 @@ from scaling.records.leases import Lease, LeaseLost, Leases, leases_of
 from scaling.records.mixtures import SLOTS, shares, slots
 from scaling.records.observation import DomainObservation, Observation
 from scaling.records.provenance import provenance
+from scaling.records.result import DivergedResult, Result, ResultError, parse_result, result_schema
 from scaling.records.schema import (
     SCHEMA,
     DataRecord,
@@ -34,6 +35,7 @@ from scaling.records.schema import (
     Trajectory,
 )
 from scaling.records.scores import ChoiceScore, Evaluated, PositionLoss, Score, SetRecord, TextScore, position_columns
+from scaling.records.task import Task, TaskHorizon, Text, TextDomain, TokenFile
 
 __all__ = [
     "SCHEMA",
@@ -45,6 +47,7 @@ __all__ = [
     "CompileRequest",
     "Compiled",
     "DataRecord",
+    "DivergedResult",
     "DomainObservation",
     "DomainRecord",
     "Evaluated",
@@ -62,11 +65,18 @@ __all__ = [
     "Recipe",
     "RecordError",
     "Refused",
+    "Result",
+    "ResultError",
     "Role",
     "RunDirectory",
     "Score",
     "SetRecord",
+    "Task",
+    "TaskHorizon",
+    "Text",
+    "TextDomain",
     "TextScore",
+    "TokenFile",
     "Trajectory",
     "TrajectoryDirectory",
     "Where",
@@ -79,12 +89,14 @@ __all__ = [
     "is_disk_full",
     "is_outside",
     "leases_of",
+    "parse_result",
     "position_columns",
     "pretty_json",
     "provenance",
     "ramp",
     "read_json",
     "replace",
+    "result_schema",
     "shares",
     "slots",
 ]

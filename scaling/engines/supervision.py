@@ -233,7 +233,7 @@ class _Sweep:
 
     def _next(self, job: Job) -> Job | None:
         """The first waiting job of another program, that no job beside this one compiles already."""
-        if job.task == "evaluate":
+        if job.task == "evaluate" or job.command is not None:
             return None
         running = {moving.job.trajectories[0].shape for moving in self.running}
         for other in self.waiting:

@@ -109,7 +109,7 @@ def trajectory_progress(directory: TrajectoryDirectory, trajectory: Trajectory) 
                 decay += trajectory.tokens_at(int(last["step"])) - trajectory.tokens_at(horizon.fork_step)
     return TrajectoryStatus(
         trajectory=trajectory,
-        state="waiting" if last is None else "training",
+        state="training" if last or (trajectory.command and directory.record.exists()) else "waiting",
         horizons_done=len(committed),
         loss=None if last is None else float(last["loss"]),
         tokens_per_second=None if last is None else float(last["tokens_per_second"]),
@@ -131,9 +131,8 @@ def observations(directory: RunDirectory) -> tuple[list[Observation], list[str]]
     for trajectory in directory.trajectory_directories():
         if trajectory.diverged.exists():
             record = read_json(trajectory.diverged)
-            diverged.append(
-                f"{trajectory.root.name} diverged at step {record['step']} (loss {record['loss']}): left out of the fit"
-            )
+            loss = "" if record["loss"] == "None" else f" (loss {record['loss']})"
+            diverged.append(f"{trajectory.root.name} diverged at step {record['step']}{loss}: left out of the fit")
         else:
             rows.extend(trajectory.observations(sets))
     rows.sort(key=lambda row: (row.role != "fit", row.budget, row.params, row.seed))

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from scaling.config import Study, parse_study
+from scaling.config import ModelConfig, Study, parse_study
 from scaling.data import Tokens
 from scaling.records import Job, RunDirectory, Trajectory, pretty_json
-from tests.conftest import trajectory_of
+from tests.conftest import MODEL, trajectory_of
 
 TRAINER = str(Path(__file__).with_name("trainer.py"))
 ROOT = Path(__file__).parents[2]
@@ -54,11 +54,15 @@ class CommandJob:
 def commanded(tokens: Tokens, job_of: Callable[..., Job], tmp_path: Path) -> Callable[..., CommandJob]:
     """Makes a job of the test trainer, told what to do."""
 
-    def make(*options: Any, words: list[str] | None = None, **settings: Any) -> CommandJob:
+    def make(
+        *options: Any, words: list[str] | None = None, model: ModelConfig = MODEL, name: str = "", **settings: Any
+    ) -> CommandJob:
         given = words or [sys.executable, TRAINER, *map(str, options)]
         command = command_of(given).command
         assert command is not None
-        one: Trajectory = trajectory_of(tokens, 40, 80).model_copy(update={"command": command})
-        return CommandJob(job_of(one, **settings), tmp_path)
+        one: Trajectory = trajectory_of(tokens, 40, 80, model=model).model_copy(update={"command": command})
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        return CommandJob(job_of(one, **({"run_dir": str(folder / "run")} | settings)), folder)
 
     return make

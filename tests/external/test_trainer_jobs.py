@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,8 @@ import pytest
 
 from scaling.data import Tokens
 from scaling.engines import EXIT_BAD_INPUT, EXIT_DONE, EXIT_ELSEWHERE, EXIT_FAILED, EXIT_RESUME
-from scaling.records import LeaseLost, Task, leases_of, read_json
+from scaling.planning import reached
+from scaling.records import LeaseLost, Result, RunDirectory, Task, leases_of, read_json
 from tests.external.conftest import ROOT, CommandJob
 from tests.test_imports import HEAVY
 
@@ -213,6 +215,34 @@ def test_a_lost_lease_ends_the_trainer_before_it_commits(commanded: Make, tmp_pa
     except LeaseLost:
         pytest.fail("the new holder keeps it")
     lease.release()
+
+
+def test_a_trainer_that_checkpoints_has_got_further(commanded: Make) -> None:
+    made = commanded()
+    run = RunDirectory(made.job.settings.run_dir)
+    at_first = reached(made.job, run)
+    made.directory.own_checkpoints.mkdir(parents=True)
+    assert reached(made.job, run) == at_first
+    (made.directory.own_checkpoints / "step").write_text("1")
+    further = reached(made.job, run)
+    assert further != at_first
+    assert reached(made.job, run) == further
+    (made.directory.own_checkpoints / "step").write_text("2")
+    assert reached(made.job, run) != further
+
+
+def test_the_trainer_of_the_documentation_runs(commanded: Make, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "any_trainer.md").read_text()
+    script = tmp_path / "train.py"
+    script.write_text(re.findall(r"^```py\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[0])
+    made = commanded(words=[sys.executable, str(script)])
+    assert made.run() == EXIT_DONE, made.said
+    assert made.committed == BOTH
+    tables = {Task: page.partition("## The task file")[2].partition("## Result")[0]}
+    tables[Result] = page.partition("## Result files")[2].partition("## How")[0]
+    for model, section in tables.items():
+        missing = {name for name in model.model_fields if f"`{name}`" not in section}
+        assert missing <= {"schema_version"}
 
 
 def test_a_changed_script_is_refused(commanded: Make, tmp_path: Path) -> None:

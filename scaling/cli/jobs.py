@@ -124,7 +124,7 @@ def _run_command(given: Job) -> int:
         return _ends(given, str(error), EXIT_FAILED)
     except external.Signalled as signalled:
         _ends(given, str(signalled), EXIT_FAILED)
-        if signalled.number not in (signal.SIGKILL, signal.SIGSTOP):
+        if signalled.number != signal.SIGKILL:
             signal.signal(signalled.number, signal.SIG_DFL)
         os.kill(os.getpid(), signalled.number)  # engines tell a signal from a failure
         return EXIT_FAILED

@@ -134,8 +134,8 @@ def _judge(trajectory: Trajectory, outputs: Outputs, status: int | None, asked: 
     if status == RESUME:
         raise Interrupted(f"{words} asks to be started again for {trajectory.id}")
     if status is not None and status < 0:
-        name = signal.Signals(-status).name
-        raise Signalled(-status, f"{words} was ended by {name} at {trajectory.id}")
+        what = f"signal {-status} ({signal.strsignal(-status)})"
+        raise Signalled(-status, f"{words} was ended by {what} at {trajectory.id}")
     if status:
         raise TrainerError(f"{words} ended with exit status {status} at {trajectory.id}")
     missing = ", ".join(f"{outputs.directory.output(one)} (D {one.tokens:,})" for one in outputs.left)

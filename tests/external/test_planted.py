@@ -93,6 +93,15 @@ def test_what_the_trainer_did_not_say_is_empty_and_all_verbs_bear_it(planted: Pa
             env=environment(), capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
         assert answer.returncode == 0, answer.stderr
+    for verb, status, words in (
+        (["preflight", planted / "study.yaml"], 0, "there is no program to compile ahead"),
+        (["evaluate", planted, "--set", f"docs={planted}"], 2, "whose models cannot be read here"),
+    ):
+        answer = subprocess.run(
+            [sys.executable, "-m", "scaling", *map(str, verb)],
+            env=environment(), capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+        assert (answer.returncode, words in (answer.stdout + answer.stderr).replace("\n", " ")) == (status, True)
     assert "there is no program to compile ahead" in (planted / "said.txt").read_text().replace("\n", " ")
 
 

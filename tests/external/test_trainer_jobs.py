@@ -160,7 +160,7 @@ def test_a_killed_trainer_ends_its_job_by_the_same_signal(commanded: Make) -> No
     made = commanded("--do", "killed")
     assert made.run() == -signal.SIGKILL
     assert made.committed == BOTH[:1]
-    assert "was ended by SIGKILL" in made.said
+    assert "was ended by signal 9 (Killed)" in made.said
 
 
 @pytest.mark.parametrize("do", ["deaf", "children"])

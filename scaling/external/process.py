@@ -1,6 +1,7 @@
 """The process of a command: started in a group of its own, which ends with this process however that ends."""
 
 import contextlib
+import fcntl
 import os
 import signal
 import subprocess
@@ -29,17 +30,21 @@ class Trainer:
     def __init__(self, words: Sequence[str], task: Path):
         """Start it with the task file as its last word.
 
+        Where the job before was killed, this waits until the command that it had started is gone too.
+
         Raises:
           StudyError: it cannot be started.
         """
-        self._guard = subprocess.Popen(["sh", "-c", GUARD], stdin=subprocess.PIPE, start_new_session=True)
+        self._guard = _guard(task.with_name(".running"))
         try:
             self._process = subprocess.Popen(
                 [*words, str(task.absolute())], stdin=subprocess.DEVNULL, start_new_session=True
             )
         except OSError as error:
             self._dismiss_guard()
-            why = unfit(words[0]) or error.strerror or str(error)
+            why = unfit(words[0]) or (
+                f"{words[0]}: {error.strerror}; does its first line (#!) name an interpreter that is here?"
+            )
             raise StudyError(f"command cannot be started: {why}") from None
         assert self._guard.stdin is not None
         with contextlib.suppress(BrokenPipeError):
@@ -76,3 +81,13 @@ class Trainer:
         if self._guard.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._guard.stdin.close()
+
+
+def _guard(lock: Path) -> subprocess.Popen[bytes]:
+    """The guard, which alone holds the lock, so that it is free when what is guarded is gone."""
+    with lock.open("a") as file:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        return subprocess.Popen(
+            ["sh", "-c", GUARD], stdin=subprocess.PIPE, start_new_session=True, pass_fds=(file.fileno(),)
+        )

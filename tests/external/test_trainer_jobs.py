@@ -1,5 +1,6 @@
 """A job that a command trains: what is committed, how it ends, and what it says where something is wrong."""
 
+import fcntl
 import json
 import os
 import re
@@ -263,11 +264,33 @@ def test_a_command_that_is_gone_is_refused(commanded: Make, tmp_path: Path) -> N
     script.chmod(0o644)
     assert made.run() == EXIT_BAD_INPUT
     assert f"command cannot be started: {script} is not executable; chmod +x it" in made.said
-    script.chmod(0o755)
-    script.write_text("no interpreter")
     script.unlink()
     assert made.run() == EXIT_BAD_INPUT
     assert "no file here and source" in made.said
+
+
+@pytest.mark.parametrize("content", ["no first line", "#!/nowhere/python\n"])
+def test_a_script_without_an_interpreter_is_refused(commanded: Make, tmp_path: Path, content: str) -> None:
+    script = tmp_path / "train"
+    script.write_text(content)
+    script.chmod(0o755)
+    made = commanded(words=[str(script)])
+    assert made.run() == EXIT_BAD_INPUT
+    assert f"command cannot be started: {script}: " in made.said
+    assert "does its first line (#!) name an interpreter that is here?" in made.said
+
+
+def test_a_trainer_waits_until_the_one_before_is_gone(commanded: Make, tmp_path: Path) -> None:
+    made = commanded()
+    made.directory.trainer.mkdir(parents=True)
+    with (made.directory.trainer / ".running").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        process = made.start()
+        until((made.directory.trainer / "task.json").exists)
+        time.sleep(0.5)
+        assert process.poll() is None
+        assert made.committed == []
+    assert process.wait(30) == EXIT_DONE, made.said
 
 
 def _names(pid: int, words: str) -> bool:

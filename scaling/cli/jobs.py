@@ -35,6 +35,8 @@ def job(arguments: list[str]) -> int:
     _take_place(options)
     given = _read_job(options.job)
     following = None if options.next is None else _read_job(options.next)
+    if given.command is not None:
+        return _run_command(given)
     if any(trajectory.own for trajectory in given.trajectories):
         stand_here()
     meeting = (options.coordinator, options.processes, options.process)
@@ -104,17 +106,51 @@ def _read_job(path: str) -> Job:
         raise StudyError(f"{path}: {explain(error, Job)}") from None
 
 
+def _run_command(given: Job) -> int:
+    """The exit status of a job that a command of the user's own trains. No JAX."""
+    from scaling import external
+    from scaling.engines import EXIT_DONE, EXIT_ELSEWHERE, EXIT_FAILED, EXIT_OUTSIDE, EXIT_RESUME
+    from scaling.planning import Elsewhere, Interrupted
+
+    asked = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    try:
+        external.run(given, asked.is_set)
+    except Interrupted as interrupted:
+        return _ends(given, f"{interrupted}; started again, it goes on from there", EXIT_RESUME)
+    except Elsewhere as elsewhere:
+        return _ends(given, str(elsewhere), EXIT_ELSEWHERE)
+    except external.TrainerError as error:
+        return _ends(given, str(error), EXIT_FAILED)
+    except external.Signalled as signalled:
+        _ends(given, str(signalled), EXIT_FAILED)
+        if signalled.number != signal.SIGKILL:
+            signal.signal(signalled.number, signal.SIG_DFL)
+        os.kill(os.getpid(), signalled.number)  # engines tell a signal from a failure
+        return EXIT_FAILED
+    except OSError as error:
+        if not is_outside(error):
+            raise
+        traceback.print_exc()
+        return EXIT_OUTSIDE
+    return EXIT_DONE
+
+
+def _ends(given: Job, why: str, status: int) -> int:
+    print(f"{given.name}: {why}", file=sys.stderr, flush=True)
+    return status
+
+
 def _run(given: Job, following: Job | None) -> int:
     """The job's exit status."""
     from jax.errors import JaxRuntimeError
 
     from scaling.engines import EXIT_DONE, EXIT_ELSEWHERE, EXIT_OUTSIDE, EXIT_RESUME
+    from scaling.planning import Elsewhere, Interrupted
     from scaling.training import evaluating
     from scaling.training import job as jobs
     from scaling.training.ahead import Beside
     from scaling.training.distributed import peer_is_gone
-    from scaling.training.holding import Elsewhere
-    from scaling.training.loop import Interrupted
 
     asked = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: asked.set())
@@ -130,8 +166,7 @@ def _run(given: Job, following: Job | None) -> int:
             os._exit(EXIT_RESUME)  # a compilation cannot be stopped, and the grace period is short
         return EXIT_RESUME
     except Elsewhere as elsewhere:
-        print(f"{given.name}: {elsewhere}", file=sys.stderr, flush=True)
-        return EXIT_ELSEWHERE
+        return _ends(given, str(elsewhere), EXIT_ELSEWHERE)
     except OSError as error:
         if not is_outside(error):
             raise

@@ -6,7 +6,7 @@ from typing import Any
 
 from scaling.cli.parsing import Parser, study, study_parser
 from scaling.config import Study, StudyError, arm_studies
-from scaling.records import RunDirectory
+from scaling.records import RunDirectory, Task, result_schema
 
 
 def plan(arguments: list[str]) -> int:
@@ -61,6 +61,9 @@ def preflight(arguments: list[str]) -> int:
     for arm, asked, out in _arms(study(options.study, rest), options.out):
         directory = _run_directory(out, asked)
         own_parts.check(asked)
+        if asked.command is not None:
+            terminal.line(f"command {asked.command} trains: there is no program to compile ahead")
+            continue
         planned = planning.plan(asked, text.tokens_of(asked).record, own_parts.counter(asked))
         trajectories = [*planned.trajectories, *planned.expected_check]
         found = compiled.examine(asked, directory, trajectories, described=asked.engine.target.described)
@@ -146,9 +149,15 @@ def report(arguments: list[str]) -> int:
 
 
 def schema(arguments: list[str]) -> int:
-    parser = Parser("schema", "The study's JSON schema.", "scaling schema > study.schema.json")
-    parser.parse_args(arguments)
-    print(json.dumps(Study.model_json_schema(), indent=2))
+    parser = Parser(
+        "schema", "The study's JSON schema, or that of a trainer's files.", "scaling schema > study.schema.json"
+    )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--task", action="store_true", help="of the task file that a command of your own is handed")
+    which.add_argument("--result", action="store_true", help="of the result files that it writes")
+    options = parser.parse_args(arguments)
+    model = Task if options.task else Study
+    print(json.dumps(result_schema() if options.result else model.model_json_schema(), indent=2))
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from scaling.config.arms import arm_studies
 from scaling.config.clusters import RayConfig, SlurmConfig
+from scaling.config.command import Command, OwnCommand, command_changed, unfit
 from scaling.config.compute import ComputeConfig
 from scaling.config.crossed import CrossedConfig
 from scaling.config.data import CorpusConfig, DataConfig, DomainConfig, HuggingFaceConfig
@@ -50,6 +51,7 @@ __all__ = [
     "CheckConfig",
     "CheckpointConfig",
     "ChinchillaConfig",
+    "Command",
     "ComputeConfig",
     "Condition",
     "CorpusConfig",
@@ -72,6 +74,7 @@ __all__ = [
     "Optimizer",
     "OvertrainingConfig",
     "Own",
+    "OwnCommand",
     "OwnPart",
     "Parameterization",
     "Part",
@@ -95,6 +98,7 @@ __all__ = [
     "TrainingConfig",
     "arm_studies",
     "changed",
+    "command_changed",
     "dump_study",
     "explain",
     "explained",
@@ -108,5 +112,6 @@ __all__ = [
     "parse_study",
     "parse_yaml",
     "read_study",
+    "unfit",
     "unused",
 ]

@@ -7,7 +7,7 @@ A module counts as the user's own if it is of the named one's top-level package,
 import ast
 import hashlib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
@@ -19,10 +19,21 @@ LABORATORY = __name__.partition(".")[0]
 
 def source_hash(module: str) -> str:
     """SHA-256 over the names and the content of `sources(module)`."""
-    digest = hashlib.sha256()
-    for name, path in sorted(sources(module).items()):
-        digest.update(f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
-    return digest.hexdigest()
+    return _hash_of(sources(module))
+
+
+def script_hash(path: Path) -> str:
+    """SHA-256 of a file; of a Python script over its content and that of what it imports from its own folder."""
+    if path.suffix != ".py":
+        return _file_hash(path)
+    beside = _beside(_imported_by(path, ""), path.parent)
+    return _hash_of({"__main__": path, **beside}) if beside else _file_hash(path)
+
+
+def module_hash(module: str, folder: Path) -> str | None:
+    """The same of a module that lies in `folder`, as `python -m` runs it from there; None where it does not."""
+    found = _beside([module, f"{module}.__main__"], folder)
+    return _hash_of(found) if found else None
 
 
 def sources(module: str) -> dict[str, Path]:
@@ -45,6 +56,34 @@ def sources(module: str) -> dict[str, Path]:
     return found
 
 
+def _hash_of(files: dict[str, Path]) -> str:
+    digest = hashlib.sha256()
+    for name, path in sorted(files.items()):
+        digest.update(f"{name} {_file_hash(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def _file_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _beside(modules: Iterable[str], folder: Path) -> dict[str, Path]:
+    """Module -> file, of those of `modules` that lie in `folder`, and of all that they import from there."""
+    found: dict[str, Path] = {}
+    left = list(modules)
+    while left:
+        name = left.pop()
+        if name in found or name.partition(".")[0] == LABORATORY:
+            continue
+        left += [name.rpartition(".")[0]] if "." in name else []
+        spec = _spec(name, [str(folder.resolve())])
+        if spec is not None and spec.has_location and spec.origin is not None:
+            found[name] = Path(spec.origin)
+            left += _imports(name, spec)
+    return found
+
+
 def _is_own(top: str, mine: str, home: frozenset[Path]) -> bool:
     if top == mine:
         return True
@@ -62,11 +101,11 @@ def _folders(top: str) -> frozenset[Path]:
     return frozenset([Path(spec.origin).resolve().parent]) if spec.has_location and spec.origin else frozenset()
 
 
-def _spec(name: str) -> ModuleSpec | None:
-    """Where `name` is; unlike importlib's own, this runs no package on the way."""
+def _spec(name: str, folders: list[str] | None = None) -> ModuleSpec | None:
+    """Where `name` is, in `folders` or wherever Python looks; this runs no package on the way, unlike importlib's."""
     top, *below = name.split(".")
     try:
-        spec = importlib.util.find_spec(top)
+        spec = importlib.util.find_spec(top) if folders is None else PathFinder.find_spec(top, folders)
     except (ImportError, ValueError):
         return None
     for part in below:
@@ -78,11 +117,14 @@ def _spec(name: str) -> ModuleSpec | None:
 
 def _imports(name: str, spec: ModuleSpec) -> Iterator[str]:
     """Every module that a file may import; `from a import b` may mean a.b."""
-    if spec.origin is None or not spec.origin.endswith(".py"):
-        return
-    package = name if spec.submodule_search_locations is not None else name.rpartition(".")[0]
+    if spec.origin is not None and spec.origin.endswith(".py"):
+        package = name if spec.submodule_search_locations is not None else name.rpartition(".")[0]
+        yield from _imported_by(Path(spec.origin), package)
+
+
+def _imported_by(path: Path, package: str) -> Iterator[str]:
     try:
-        parsed = ast.parse(Path(spec.origin).read_bytes())
+        parsed = ast.parse(path.read_bytes())
     except SyntaxError:  # its own hash counts; what it would import cannot be known, nor used
         return
     for node in ast.walk(parsed):

@@ -6,12 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from scaling.config.command import OwnCommand
 from scaling.config.data import DataConfig
 from scaling.config.engine import EngineConfig
 from scaling.config.evaluation import EvaluationConfig
 from scaling.config.family import FamilyConfig
 from scaling.config.isoflop import IsoflopConfig
-from scaling.config.model import nearest_multiples
+from scaling.config.model import nearest_multiples, unused
 from scaling.config.own import Own
 from scaling.config.part import Part
 from scaling.config.sweep import SweepConfig
@@ -80,6 +81,8 @@ class Study(Part):
     """Names the run directory: runs/<name>."""
     seed: Annotated[int, Field(ge=0, lt=2**31 - 1000)] = 0
     """Seed of everything: initial weights, data order, the held-out split, resampling."""
+    command: Annotated[OwnCommand | None, Field(exclude_if=unused)] = None
+    """A command that trains in place of the laboratory, as a list of words: [python, train.py]; docs/any_trainer.md."""
     data: DataConfig = DataConfig()
     """The text."""
     family: FamilyConfig = FamilyConfig()
@@ -129,6 +132,33 @@ class Study(Part):
     def mixtures(self) -> tuple[dict[str, float], ...]:
         """Of the sweep beside data.mixture's own, every domain named."""
         return tuple({name: one.get(name, 0.0) for name in self.data.mixture} for one in self.sweep.mixtures)
+
+    @model_validator(mode="after")
+    def _command_trains_alone(self) -> "Study":
+        if self.command is None:
+            return self
+        for field, part in self.own.items():
+            if not field.endswith(".corpus"):
+                raise ValueError(
+                    f"{field} is {part!r}, but command trains, and does not know it; leave one of them out"
+                )
+        if self.evaluation.sets:
+            names = ", ".join(self.evaluation.sets)
+            raise ValueError(
+                f"evaluation.sets has {names}, but command trains, and its models cannot be read here; leave it out, "
+                "and have the command report metrics"
+            )
+        for name in ("compute", "mesh", "stack"):
+            if getattr(self.engine, name) != type(self.engine).model_fields[name].default:
+                raise ValueError(
+                    f"engine.{name} is set, but command trains, and computes as it likes; leave it out "
+                    "(engine.resources says what a job takes)"
+                )
+        if self.engine.resources.hosts > 1:
+            raise ValueError(
+                f"engine.resources.hosts is {self.engine.resources.hosts}, but command is started on one host; use 1"
+            )
+        return self
 
     @model_validator(mode="after")
     def _mixtures_are_of_the_domains(self) -> "Study":

@@ -203,7 +203,7 @@ class _Sweep:
 
     def _next(self, job: Job) -> Job | None:
         """The first job of a program that none of this sweep compiles yet."""
-        if job.task == "evaluate":
+        if job.task == "evaluate" or job.command is not None:
             return None
         for other in self.programs:
             shape, name = other.job.trajectories[0].shape, other.job.name

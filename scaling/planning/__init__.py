@@ -4,6 +4,7 @@ from scaling.planning.cells import Cell, Skipped
 from scaling.planning.checks import check_trajectories
 from scaling.planning.disk import checkpoint_bytes, retained_bytes
 from scaling.planning.family import cost_table, model_of, nearest_width, next_width, params_at, recipe_of
+from scaling.planning.holding import Company, Elsewhere, Interrupted, in_turn
 from scaling.planning.machine import accelerators_of, process_count, usable_accelerators, usable_cores
 from scaling.planning.measuring import unmeasured
 from scaling.planning.memory import available_bytes
@@ -26,6 +27,9 @@ from scaling.planning.shapes import ShapeRow, device_hours, shape_rows
 
 __all__ = [
     "Cell",
+    "Company",
+    "Elsewhere",
+    "Interrupted",
     "Plan",
     "PlanRow",
     "ShapeRow",
@@ -39,6 +43,7 @@ __all__ = [
     "evaluation_jobs",
     "exact_flops",
     "expected_optimum",
+    "in_turn",
     "jobs",
     "left_flops",
     "left_in",

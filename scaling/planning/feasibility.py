@@ -147,9 +147,10 @@ def short_problems(study: Study, placed: Sequence[Placed]) -> Iterator[str]:
 
 
 def text_problems(trajectories: Sequence[Trajectory]) -> Iterator[str]:
-    """Texts, or domains of a mixture, with fewer training sequences than one batch takes of them."""
+    """Texts, or domains of a mixture, with fewer training sequences than one batch takes of them; where a command of
+    the user's own trains, what it reads and how is its own affair."""
     told = set()
-    for one in trajectories:
+    for one in (one for one in trajectories if one.command is None):
         domains = {f"data.mixture.{domain.name}": domain for domain in one.data.domains}
         texts = [
             (name, domain.train_tokens, one.recipe.mixture.get(domain.name, 0.0)) for name, domain in domains.items()

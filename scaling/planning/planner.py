@@ -127,6 +127,12 @@ def _examples(groups: Sequence[_Group], trajectories: Sequence[Trajectory]) -> l
 
 
 def _own(study: Study) -> Iterator[str]:
+    if study.command is not None:
+        files = "".join(f", {word} of source {hashed[:12]}" for word, hashed in study.command.sources.items())
+        yield (
+            f"command {study.command} trains{files}; N and C are those of the family, models and checkpoints its own, "
+            "so that checkpoints.* say nothing"
+        )
     for name, part in study.own.items():
         yield f"{name} is {part}, source {part.source[:12]}"
 

@@ -189,12 +189,17 @@ def exact_flops(trajectory: Trajectory) -> float:
 
 
 def plan_checkpoint_bytes(plan: Plan) -> int:
-    """Most bytes that the checkpoints of a plan and of its expected check take at once."""
+    """Most bytes that the checkpoints of a plan and of its expected check take at once; 0 where a command trains, whose
+    own are not known."""
+    if plan.study.command is not None:
+        return 0
     return sweep_bytes(
         [*plan.trajectories, *plan.expected_check], plan.study.checkpoints.keep_forks, process_count(plan.study.engine)
     )
 
 
 def plan_model_bytes(plan: Plan) -> int:
-    """Bytes of the annealed models that a plan and its expected check keep."""
+    """Bytes of the annealed models that a plan and its expected check keep; 0 where a command trains."""
+    if plan.study.command is not None:
+        return 0
     return model_bytes([*plan.trajectories, *plan.expected_check], plan.study.checkpoints.keep_models)

@@ -51,6 +51,7 @@ class Size:
             flops_per_token_exact=self.counts.flops_per_token_exact,
             flops_per_token_causal=self.counts.flops_per_token_causal,
             metrics=self.study.evaluation.metrics,
+            command=self.study.command,
             horizons=horizons,
         )
 

@@ -14,6 +14,7 @@ from scaling.records.atomic import (
     replace_all,
 )
 from scaling.records.batches import BatchSizes, BatchStage, ramp
+from scaling.records.committing import commit_horizon, commit_trajectory
 from scaling.records.compiled import Compiled, CompileRequest, ProgramRequest, Refused, Where
 from scaling.records.directories import RunDirectory, TrajectoryDirectory
 from scaling.records.failures import Cancelled, Failure
@@ -22,6 +23,7 @@ from scaling.records.leases import Lease, LeaseLost, Leases, leases_of
 from scaling.records.mixtures import SLOTS, shares, slots
 from scaling.records.observation import DomainObservation, Observation
 from scaling.records.provenance import provenance
+from scaling.records.result import DivergedResult, Result, ResultError, parse_result, result_schema
 from scaling.records.schema import (
     SCHEMA,
     DataRecord,
@@ -34,6 +36,7 @@ from scaling.records.schema import (
     Trajectory,
 )
 from scaling.records.scores import ChoiceScore, Evaluated, PositionLoss, Score, SetRecord, TextScore, position_columns
+from scaling.records.task import Task, TaskHorizon, Text, TextDomain, TokenFile
 
 __all__ = [
     "SCHEMA",
@@ -45,6 +48,7 @@ __all__ = [
     "CompileRequest",
     "Compiled",
     "DataRecord",
+    "DivergedResult",
     "DomainObservation",
     "DomainRecord",
     "Evaluated",
@@ -62,21 +66,31 @@ __all__ = [
     "Recipe",
     "RecordError",
     "Refused",
+    "Result",
+    "ResultError",
     "Role",
     "RunDirectory",
     "Score",
     "SetRecord",
+    "Task",
+    "TaskHorizon",
+    "Text",
+    "TextDomain",
     "TextScore",
+    "TokenFile",
     "Trajectory",
     "TrajectoryDirectory",
     "Where",
     "canonical_json",
+    "commit_horizon",
     "commit_once",
+    "commit_trajectory",
     "content_hash",
     "exclusive",
     "is_disk_full",
     "is_outside",
     "leases_of",
+    "parse_result",
     "position_columns",
     "pretty_json",
     "provenance",
@@ -84,6 +98,7 @@ __all__ = [
     "read_json",
     "replace",
     "replace_all",
+    "result_schema",
     "shares",
     "slots",
 ]

@@ -11,6 +11,7 @@ A run directory holds
                       evaluations/<horizon>/<set>.json    what was measured of it on a named set, committed once
                       diverged.json     where it ended, if it did
                       stopped.json      at which horizon it was given up, and by which rule
+                      trainer/          of a command of the user's own: its task, its checkpoints, what it answered
     jobs/                               what each job reads, its log, and why it failed where it did
     sets/<set>/                         named held-out sets in tokens; sets.json says which are measured now
     compiled/                           what each program takes, found before it was run
@@ -20,6 +21,7 @@ A run directory holds
     simulated.json                      nothing here was trained: its records are those of a simulation
 """
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -176,6 +178,20 @@ class TrajectoryDirectory:
         return self.diverged.exists() or self.stopped.exists()
 
     @property
+    def trainer(self) -> Path:
+        """What crosses between a job and the user's own command that trains."""
+        return self.root / "trainer"
+
+    @property
+    def own_checkpoints(self) -> Path:
+        """The command's own."""
+        return self.trainer / "checkpoints"
+
+    def output(self, horizon: Horizon) -> Path:
+        """Where the command answers; committed as the horizon's record when it is whole and as it has to be."""
+        return self.trainer / f"{horizon.name}.json"
+
+    @property
     def lease(self) -> Path:
         """Who may train it now; see leases.py."""
         return self.root / ".lease"
@@ -233,7 +249,9 @@ class TrajectoryDirectory:
         return {name: Evaluated.model_validate(read_json(path)).score for name, path in paths.items() if path.exists()}
 
     def newest_checkpoint(self) -> str:
-        """Its path below the trajectory's folder, to be compared with an earlier answer; empty where there is none."""
+        """What tells whether there is a newer one than at an earlier answer; empty where there is none."""
+        if self.own_checkpoints.is_dir():
+            return _last_written(self.own_checkpoints)
         found = [(int(path.name), path) for path in self.checkpoints.glob("*/*") if path.name.isdigit()]
         return str(max(found)[1].relative_to(self.root)) if found else ""
 
@@ -254,3 +272,13 @@ class TrajectoryDirectory:
             if isinstance(value, dict):
                 return value
         return None
+
+
+def _last_written(folder: Path) -> str:
+    """When, and which file below `folder`; of those that are still there when they are looked at."""
+    found = []
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            if path.is_file():
+                found.append(f"{path.stat().st_mtime_ns} {path.relative_to(folder)}")
+    return max(found, default="")

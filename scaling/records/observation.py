@@ -20,9 +20,9 @@ class DomainObservation(Part):
     unique_tokens: int
     epochs: float
     """tokens / unique_tokens."""
-    loss: float
-    """Mean over its held-out tokens, in nats a token."""
-    loss_se: float
+    loss: float | None
+    """Mean over its held-out tokens, in nats a token; None where a command of the user's own trained."""
+    loss_se: float | None
     """Its standard error over its held-out documents."""
     bits_per_byte: float | None
     """None where the text of the tokens is not known."""
@@ -42,16 +42,18 @@ class Observation(Part):
     budget: float
     loss: float
     """Mean validation cross-entropy in nats a token."""
-    loss_se: float
-    """Its standard error over held-out documents."""
+    loss_se: float | None
+    """Its standard error over held-out documents; None where a command trained that did not say."""
     bits_per_byte: float | None
     """None where the text of the tokens is not known."""
-    train_loss: float
-    """Mean training loss of the decay's last tenth."""
+    train_loss: float | None
+    """Mean training loss of the decay's last tenth; None where a command trained that did not say."""
     params_convention: str
     flops_convention: str
-    params_non_embedding: int
-    flops_causal: float
+    params_non_embedding: int | None
+    """None where a command trained another N than was planned."""
+    flops_causal: float | None
+    """None where a command trained another N or C than was planned."""
     unique_tokens: int
     epochs: float
     """tokens / unique training tokens."""

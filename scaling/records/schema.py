@@ -8,6 +8,7 @@ from pydantic import Field
 
 from scaling.config import (
     AccountingConfig,
+    Command,
     ComputeConfig,
     MeshConfig,
     ModelConfig,
@@ -148,13 +149,19 @@ class Trajectory(Part):
     flops_per_token_causal: int
     metrics: Annotated[tuple[OwnPart, ...], Field(exclude_if=unused)] = ()
     """The user's own, measured at each horizon."""
+    command: Annotated[Command | None, Field(exclude_if=unused)] = None
+    """The user's own, which trains it in place of the laboratory."""
     horizons: tuple[Horizon, ...]
 
     @property
     def identity(self) -> dict[str, Any]:
         """The settings that change the trunk's result, and what is measured of it, as plain data."""
-        metrics = {"metrics": [metric.model_dump(mode="json") for metric in self.metrics]} if self.metrics else {}
-        return metrics | {
+        own: dict[str, Any] = {}
+        if self.metrics:
+            own["metrics"] = [metric.model_dump(mode="json") for metric in self.metrics]
+        if self.command is not None:
+            own["command"] = self.command.model_dump(mode="json")
+        return own | {
             "schema": SCHEMA,
             "model": self.model.model_dump(mode="json"),
             "recipe": self.recipe.identity,
@@ -264,6 +271,11 @@ class Job(Part):
     """evaluate: measure the kept models of the trajectories' horizons on settings.sets, and train nothing."""
     settings: JobSettings
     trajectories: Annotated[tuple[Trajectory, ...], Field(min_length=1)]
+
+    @property
+    def command(self) -> Command | None:
+        """What trains in place of the laboratory."""
+        return self.trajectories[0].command
 
     @property
     def training_flops(self) -> float:

@@ -56,8 +56,7 @@ def _bits(row: Observation) -> str:
     """Nothing where the text is not known, no error in records of before it was measured."""
     if row.bits_per_byte is None:
         return ""
-    known = row.bits_per_byte_se
-    return f"{row.bits_per_byte:.4f}" if known is None else _both(row.bits_per_byte, known)
+    return _both(row.bits_per_byte, row.bits_per_byte_se)
 
 
 def _values(score: TextScore | ChoiceScore) -> tuple[str, ...]:
@@ -70,5 +69,5 @@ def _values(score: TextScore | ChoiceScore) -> tuple[str, ...]:
     )
 
 
-def _both(value: float, error: float) -> str:
-    return f"{value:.4f} ± {error:.4f}"
+def _both(value: float, error: float | None) -> str:
+    return f"{value:.4f}" if error is None else f"{value:.4f} ± {error:.4f}"

@@ -187,7 +187,7 @@ def _observations(contents: Contents) -> str:
             f"{row.steps:,}",
             f"{row.epochs:.2f}",
             f"{row.loss:.4f}",
-            f"{row.loss_se:.4f}",
+            "" if row.loss_se is None else f"{row.loss_se:.4f}",
         )
         for row in contents.observations
     ]

@@ -29,6 +29,11 @@ def evaluate(root: Path, asked: Mapping[str, SetConfig], engine: Sequence[str] =
     if not directory.study.is_file():
         raise StudyError(f"{root} is not a run directory: it has no study.yaml; give a folder of `scaling run`")
     study = parse_study(override(read_study(directory.study), engine), source=str(directory.study))
+    if study.command is not None:
+        raise StudyError(
+            f"{root} was trained by command {str(study.command)!r}, whose models cannot be read here; have it report "
+            "metrics in its result files"
+        )
     wanted = asked or study.evaluation.sets
     if not wanted:
         raise StudyError(f"nothing to evaluate on: the study of {root} names no sets; give --set NAME=PATH")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from scaling.accounting import Count, Counts, counts
-from scaling.config import ModelConfig, Study, StudyError, changed
+from scaling.config import ModelConfig, Study, StudyError, changed, command_changed
 from scaling.records import RunDirectory, content_hash, pretty_json, read_json, replace
 
 
@@ -14,6 +14,12 @@ def check(study: Study) -> None:
     Raises:
       StudyError: the field, the part, and what is wrong with it.
     """
+    different = None if study.command is None else command_changed(study.command)
+    if different is not None:
+        raise StudyError(
+            f"command is {str(study.command)!r}, recorded with other files: {different}; put the file back, or write "
+            "the words alone to take it as it is here"
+        )
     if not study.own:
         return
     for field, part in study.own.items():

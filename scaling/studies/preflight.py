@@ -5,10 +5,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from scaling.config import Own, Study, StudyError, load_study
+from scaling.config import Command, Own, Study, StudyError, load_study
 from scaling.records import RunDirectory
 
-MUST_MATCH = ("name", "seed", "data", "family", "training", "evaluation", "accounting")
+MUST_MATCH = ("name", "seed", "command", "data", "family", "training", "evaluation", "accounting")
 """Parts of a study that make a run directory its own. The sweep, laws, check and engine may change later."""
 MAY_DIFFER = {"training": ("steps_per_dispatch",), "evaluation": ("sets",)}
 """Fields of those parts that change no result."""
@@ -75,6 +75,12 @@ def _compare(name: str, there: Any, here: Any, found: list[str]) -> None:
             sides = [f"{one!r} of source {one.source[:12]}" for one in (there, here)]
             found.append(f"{name} is {sides[0]} there and {sides[1]} here")
         return
+    if isinstance(there, Command) and isinstance(here, Command) and there.words == here.words:
+        found.extend(_changed_files(name, there, here))
+        return
+    if isinstance(there, Command | None) and isinstance(here, Command | None) and there != here:
+        found.append(f"{name} is {_words(there)} there and {_words(here)} here")
+        return
     if not hasattr(there, "model_fields_set") or type(there) is not type(here):
         if there != here:
             found.append(f"{name} is {there!r} there and {here!r} here")
@@ -82,6 +88,20 @@ def _compare(name: str, there: Any, here: Any, found: list[str]) -> None:
     for field in type(there).model_fields:
         if field not in MAY_DIFFER.get(name, ()):
             _compare(f"{name}.{field}", getattr(there, field), getattr(here, field), found)
+
+
+def _changed_files(name: str, there: Command, here: Command) -> list[str]:
+    """The words of one command that are files of another content."""
+    differing = [word for word in here.words if there.sources.get(word) != here.sources.get(word)]
+    return [
+        f"{name}'s {word} is of source {there.sources.get(word, 'none')[:12]} there and "
+        f"{here.sources.get(word, 'none')[:12]} here"
+        for word in differing
+    ]
+
+
+def _words(command: Command | None) -> str:
+    return "not set" if command is None else repr(str(command))
 
 
 def _writable(folder: Path) -> bool:

@@ -114,7 +114,9 @@ def _refuse_what_cannot_fit(study: Study, directory: RunDirectory, planned: Plan
       StudyError: names every cell that cannot fit.
     """
     left = [one for one in planned.trajectories if left_in(directory, one, study.checkpoints.keep_forks)]
-    if not left or study.engine.kind != "local":  # this machine's devices are not those of the jobs
+    if left and study.command is not None:
+        terminal.line(f"command {study.command} trains: there is no program to compile ahead")
+    if not left or not _compiles_here(study):  # this machine's devices are not those of the jobs
         return
     found = compiled.examine(study, directory, left)
     terminal.line(show_compiled.said(found))
@@ -124,11 +126,16 @@ def _refuse_what_cannot_fit(study: Study, directory: RunDirectory, planned: Plan
 
 def _refuse_large(study: Study, directory: RunDirectory, trajectories: Sequence[Trajectory], like: Examined) -> None:
     """Compile what may not fit, by what is known of models like it; StudyError where it does not."""
-    if study.engine.kind != "local":
+    if not _compiles_here(study):
         return
     doubtful = [one for one in trajectories if not like.surely_holds(one)]
     if doubtful:
         compiled.examine(study, directory, doubtful).refuse()
+
+
+def _compiles_here(study: Study) -> bool:
+    """Whether the laboratory's own programs train, on this machine."""
+    return study.engine.kind == "local" and study.command is None
 
 
 def _measure(study: Study, directory: RunDirectory, keys: Sequence[str]) -> int:

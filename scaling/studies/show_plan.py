@@ -56,8 +56,7 @@ def totals(planned: Plan) -> None:
         f"plan: {len(planned.trajectories)} trajectories of {sizes} sizes, {planned.observations} horizons"
         f"{_budgets(planned)}, {planned.flops:.2e} FLOPs; on {planned.processes} processes "
         f"about {duration(planned.expected_seconds)} at {planned.study.engine.expected_flops_per_second:.0e} FLOP/s "
-        f"each{check}; checkpoints take up to {plan_checkpoint_bytes(planned) / 1e6:.0f} MB, "
-        f"kept models {plan_model_bytes(planned) / 1e6:.0f} MB{_cost(planned)}"
+        f"each{check}{_disk(planned)}{_cost(planned)}"
     )
     for note in planned.notes:
         out.print(f"note: {escape(note)}")
@@ -95,6 +94,15 @@ def _text(value: object) -> str:
 
 def _budgets(planned: Plan) -> str:
     return f" at {len(planned.study.sweep.budgets)} budgets" if planned.study.sweep.design == "isoflop" else ""
+
+
+def _disk(planned: Plan) -> str:
+    if planned.study.command is not None:
+        return ""
+    return (
+        f"; checkpoints take up to {plan_checkpoint_bytes(planned) / 1e6:.0f} MB, "
+        f"kept models {plan_model_bytes(planned) / 1e6:.0f} MB"
+    )
 
 
 def _cost(planned: Plan) -> str:

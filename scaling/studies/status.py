@@ -126,12 +126,17 @@ def trajectory_progress(directory: TrajectoryDirectory, trajectory: Trajectory, 
                 decay += trajectory.tokens_at(int(last["step"])) - trajectory.tokens_at(horizon.fork_step)
     return TrajectoryStatus(
         trajectory=trajectory,
-        state="failed" if failed else "waiting" if last is None else "training",
+        state="failed" if failed else _begun(directory, trajectory, last),
         horizons_done=len(committed),
         loss=None if last is None else float(last["loss"]),
         tokens_per_second=None if last is None else float(last["tokens_per_second"]),
         done_flops=float(trajectory.tokens_at(trunk) + decay) * trajectory.flops_per_token,
     )
+
+
+def _begun(directory: TrajectoryDirectory, trajectory: Trajectory, last: dict[str, Any] | None) -> State:
+    """A command of the user's own writes no losses while it trains."""
+    return "training" if last or (trajectory.command and directory.record.exists()) else "waiting"
 
 
 def check_result(directory: RunDirectory) -> dict[str, Any] | None:
@@ -156,9 +161,8 @@ def observations(directory: RunDirectory) -> tuple[list[Observation], list[str]]
     for trajectory in directory.trajectory_directories():
         if trajectory.diverged.exists():
             record = read_json(trajectory.diverged)
-            diverged.append(
-                f"{trajectory.root.name} diverged at step {record['step']} (loss {record['loss']}): left out of the fit"
-            )
+            loss = "" if record["loss"] == "None" else f" (loss {record['loss']})"
+            diverged.append(f"{trajectory.root.name} diverged at step {record['step']}{loss}: left out of the fit")
             continue
         rows.extend(trajectory.observations(sets))
         if trajectory.stopped.exists():

@@ -56,7 +56,7 @@ def run_jobs(study: Study, directory: RunDirectory, left: Sequence[Job], on_tick
 def resources_for(study: Study, directory: RunDirectory) -> Callable[[Job], Resources]:
     """What each job takes: as the study says, and the memory that compiling ahead measured."""
     asked = study.engine.resources.model_copy(update={"accelerators": accelerators_of(study.engine)})
-    if asked.memory_bytes or study.engine.kind != "local":
+    if asked.memory_bytes or study.engine.kind != "local" or study.command is not None:
         return lambda _: asked
 
     measured = compiled.memory_of(study, directory)

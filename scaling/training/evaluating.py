@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 
 from scaling.config import StudyError
-from scaling.planning import unmeasured
+from scaling.planning import Interrupted, unmeasured
 from scaling.records import Job, RunDirectory, Trajectory
 from scaling.training.distributed import agreed, barrier
 from scaling.training.job import configure, evaluation_sequences, refuse_other_source, where_of
 from scaling.training.kept import KeptModels
-from scaling.training.loop import Interrupted, about
+from scaling.training.loop import about
 from scaling.training.measuring import NamedSets
 from scaling.training.mesh import check_model, mesh_of
 from scaling.training.step import program

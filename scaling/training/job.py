@@ -10,7 +10,7 @@ import jax
 
 from scaling.config import MeshConfig, ModelConfig, StudyError, changed
 from scaling.data import EvaluationBatches, Tokens, TrainingBatches, domains_of, load
-from scaling.planning import left_in, usable_cores
+from scaling.planning import in_turn, left_in, usable_cores
 from scaling.records import (
     Horizon,
     Job,
@@ -19,20 +19,19 @@ from scaling.records import (
     RunDirectory,
     Trajectory,
     TrajectoryDirectory,
-    commit_once,
-    pretty_json,
-    provenance,
+    commit_horizon,
+    commit_trajectory,
 )
+from scaling.training import distributed
 from scaling.training.distributed import barrier, is_first
 from scaling.training.evaluation import evaluate
 from scaling.training.giving_up import give_up
-from scaling.training.holding import in_turn
 from scaling.training.kept import KeptModels, is_kept
 from scaling.training.lanes import run_alone, run_together
 from scaling.training.loop import Lane, Steps, Task, about, train
 from scaling.training.measuring import NamedSets
 from scaling.training.mesh import check_model, mesh_of
-from scaling.training.observing import commit_horizon, observe
+from scaling.training.observing import made_by, observe
 from scaling.training.population import Population, population
 from scaling.training.stacking import places, steps_per_second
 from scaling.training.state import TrainState
@@ -78,7 +77,7 @@ def run(job: Job, interrupted: Callable[[], bool] = lambda: False) -> None:
         directory = RunDirectory(job.settings.run_dir).trajectory(trajectory.id)
         try:
             if is_first():
-                commit_once(directory.record, _trajectory_record(trajectory))
+                commit_trajectory(directory, trajectory)
             barrier(f"{trajectory.id} is ours")
             task = _task(job, trajectory, directory, tokens, compiled, held_out, sets, where, lease)
             yield from train(replace(task, interrupted=interrupted), lane)
@@ -97,7 +96,7 @@ def run(job: Job, interrupted: Callable[[], bool] = lambda: False) -> None:
 
     count = places(job.settings.stack, _unfinished(job), job.settings.mesh.population, speed)
     where = where_of(job, compiled, count)
-    for held in in_turn(job, interrupted):
+    for held in in_turn(job, interrupted, distributed):
         starts = (partial(start, trajectory, lease) for trajectory, lease in held)
         if count == 1:
             run_alone(compiled, starts)
@@ -158,7 +157,7 @@ def _task(
         tail = float(state.tail_loss) / (horizon.steps - trajectory.tail_start(horizon))
         row = observe(trajectory, horizon, tokens, score, tail)
         if is_first():
-            commit_horizon(directory, trajectory, horizon, row, compiled)
+            commit_horizon(directory, trajectory, horizon, row, made_by(compiled))
         barrier(f"{horizon.name} is committed")
 
     def hopeless(horizon: Horizon) -> bool:
@@ -188,12 +187,6 @@ def _refuse_mismatch(job: Job, trajectory: Trajectory, tokens: Tokens) -> None:
         )
     if trajectory.shape != first.shape:
         raise JobError(f"{trajectory.id} has another shape than {first.id}; make it a job of its own")
-
-
-def _trajectory_record(trajectory: Trajectory) -> bytes:
-    """Identity and counts; horizons are not part of either, so that budgets can be added later."""
-    record = trajectory.model_dump(mode="json", exclude={"horizons"})
-    return pretty_json(record | {"id": trajectory.id, "provenance": provenance()})
 
 
 def evaluation_sequences(model: ModelConfig, mesh: MeshConfig) -> int:

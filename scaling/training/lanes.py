@@ -12,7 +12,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from scaling.training.loop import Dispatch, Interrupted, Lane, Steps
+from scaling.planning import Interrupted
+from scaling.training.loop import Dispatch, Lane, Steps
 from scaling.training.population import Population, stacked
 from scaling.training.state import TrainState
 from scaling.training.step import Program

@@ -18,6 +18,7 @@ import numpy as np
 
 from scaling.data import TrainingBatches
 from scaling.models import multipliers
+from scaling.planning import Interrupted
 from scaling.records import (
     Horizon,
     JobSettings,
@@ -35,10 +36,6 @@ from scaling.training.optimizers import Settings
 from scaling.training.schedules import NEVER, schedule
 from scaling.training.state import TrainState
 from scaling.training.step import Hyper, Program
-
-
-class Interrupted(RuntimeError):
-    """The job was asked to end; where it stands is checkpointed."""
 
 
 class Diverged(RuntimeError):

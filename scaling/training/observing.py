@@ -1,6 +1,6 @@
 """What a horizon taught, as the record that is committed for it."""
 
-import time
+from typing import Any
 
 import jax
 
@@ -12,10 +12,6 @@ from scaling.records import (
     Horizon,
     Observation,
     Trajectory,
-    TrajectoryDirectory,
-    commit_once,
-    pretty_json,
-    provenance,
 )
 from scaling.training.evaluation import Evaluation, bits_per_byte
 from scaling.training.step import Program
@@ -80,18 +76,10 @@ def _of_domain(
     )
 
 
-def commit_horizon(
-    directory: TrajectoryDirectory, trajectory: Trajectory, horizon: Horizon, row: Observation, compiled: Program
-) -> None:
-    """Write the horizon's file, once."""
-    record = {
-        "observation": row.model_dump(mode="json"),
-        "horizon": horizon.model_dump(mode="json"),
-        "identity": trajectory.identity,
-        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+def made_by(compiled: Program) -> dict[str, Any]:
+    """What of this process and its program a horizon's record tells."""
+    return {
         "device": jax.devices()[0].device_kind,
         "cores": len(usable_cores()),
         "precision": compiled.how.computing.precision,
-        "provenance": provenance(),
     }
-    commit_once(directory.horizon(horizon), pretty_json(record))

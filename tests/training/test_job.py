@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from scaling.data import EvaluationBatches, Tokens
+from scaling.planning import Interrupted
 from scaling.records import BatchStage, Job, Observation, RunDirectory, Trajectory, TrajectoryDirectory, read_json
 from scaling.training import job as jobs
 from scaling.training.checkpoints import Checkpoints
-from scaling.training.loop import Interrupted, about
+from scaling.training.loop import about
 from scaling.training.step import program
 from tests.conftest import MODEL, horizon, trajectory_of
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from scaling.data import Tokens
+from scaling.planning import Interrupted
 from scaling.records import Job, Observation, RunDirectory, Trajectory, read_json
 from scaling.training import job as jobs
-from scaling.training.loop import Interrupted
 from scaling.training.population import population
 from scaling.training.stacking import fastest, places, steps_per_second
 from tests.conftest import MODEL, trajectory_of

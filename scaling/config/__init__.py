@@ -32,6 +32,7 @@ from scaling.config.synthetic import SYNTHETIC, SyntheticConfig
 from scaling.config.target import TargetConfig
 from scaling.config.tokenizer import BYTES_VOCABULARY, BpeConfig, PretokenizedConfig, TokenizerFile
 from scaling.config.training import TrainingConfig
+from scaling.config.tuning import TuningCell, TuningConfig
 
 __all__ = [
     "BYTES_VOCABULARY",
@@ -90,6 +91,8 @@ __all__ = [
     "TargetConfig",
     "TokenizerFile",
     "TrainingConfig",
+    "TuningCell",
+    "TuningConfig",
     "changed",
     "dump_study",
     "explain",

@@ -10,8 +10,7 @@ from scaling.records import RunDirectory
 
 
 def plan(arguments: list[str]) -> int:
-    from scaling import planning
-    from scaling.studies import done, own_parts, sets, show, show_plan, text
+    from scaling.studies import done, own_parts, sets, show, show_plan, staged, text
 
     parser = study_parser(
         "plan",
@@ -26,22 +25,21 @@ def plan(arguments: list[str]) -> int:
     own_parts.check(asked)
     tokens = text.tokens_of(asked)
     named = [one.record for one in sets.read(asked, tokens, asked.evaluation.sets, "evaluation.sets.")]
-    planned = planning.plan(asked, tokens.record, own_parts.counter(asked, directory))
-    finished = None if directory is None else done.done(planned, directory)
+    planned = staged.planned(asked, tokens.record, own_parts.counter(asked, directory), directory)
     if options.json:
+        finished = None if directory is None else done.done(planned, directory)
         also: dict[str, Any] = {"sets": [one.model_dump(mode="json") for one in named]} if named else {}
         also |= {} if finished is None else {"done": finished.as_json()}
         print(json.dumps(planned.as_json() | also, indent=2))
         return 0
-    show_plan.plan(planned, finished)
+    show_plan.staged_plan(planned, directory)
     for one in named:
         show.line(sets.said(one))
     return 0
 
 
 def preflight(arguments: list[str]) -> int:
-    from scaling import planning
-    from scaling.studies import compiled, examined, own_parts, show_compiled, text
+    from scaling.studies import compiled, examined, own_parts, show_compiled, staged, text
 
     parser = study_parser(
         "preflight",
@@ -55,8 +53,8 @@ def preflight(arguments: list[str]) -> int:
     asked = study(options.study, rest)
     directory = _run_directory(options.out, asked)
     own_parts.check(asked)
-    planned = planning.plan(asked, text.tokens_of(asked).record, own_parts.counter(asked))
-    trajectories = [*planned.trajectories, *planned.expected_check]
+    planned = staged.planned(asked, text.tokens_of(asked).record, own_parts.counter(asked), directory)
+    trajectories = [one for stage in planned.stages for one in (*stage.trajectories, *stage.expected_check)]
     found = compiled.examine(asked, directory, trajectories, described=asked.engine.target.described)
     print(json.dumps(examined.as_json(found), indent=2)) if options.json else show_compiled.table(found)
     found.refuse()

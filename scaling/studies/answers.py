@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from dataclasses import replace as changed
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import polars as pl
 from scaling import laws
 from scaling.accounting import Count, counts
 from scaling.config import Study
-from scaling.laws import LawError, LawFit
+from scaling.laws import Interval, LawError, LawFit
 from scaling.planning import cost_table
 from scaling.records import (
     DomainObservation,
@@ -22,7 +23,9 @@ from scaling.records import (
     pretty_json,
     replace,
 )
+from scaling.studies.regret import Judged
 from scaling.studies.swept import rows_of
+from scaling.studies.tuned_law import TunedLaw
 
 OF_DOMAIN = tuple(DomainObservation.model_fields)
 """What a row says of each domain of a mixture."""
@@ -93,8 +96,11 @@ def fit_all(
     rows: Sequence[Observation],
     count: Count = counts,
     diverged: pl.DataFrame | None = None,
+    measured: dict[str, Any] | None = None,
 ) -> Fitted:
     """Every law of the study, written to laws/<name>.json. `diverged` are runs of no loss, as swept.py has them.
+
+    `measured` is what `tuned` says of a tuned ladder: the law that answers carries it in its intervals and details.
 
     Raises:
       LawError: the law that answers cannot be fitted to an IsoFLOP design.
@@ -112,7 +118,7 @@ def fit_all(
     for name, (data, own) in wanted.items():
         path = directory.laws / f"{name}.json"
         try:
-            fitted[name] = _fit(path, data(), own | shared)
+            fitted[name] = _fit(path, data(), own | shared, measured if name == MAIN else None)
         except LawError as error:
             if name == MAIN and study.sweep.design == "isoflop":
                 raise
@@ -121,13 +127,37 @@ def fit_all(
     return Fitted(fitted, seen.said, tuple(problems))
 
 
-def _fit(path: Path, table: pl.DataFrame, settings: dict[str, Any]) -> LawFit:
+def tuned(judged: Judged | None, law: TunedLaw | None) -> dict[str, Any] | None:
+    """What the law that answers says of the tuning of its runs; None of a study without."""
+    if judged is None or law is None:
+        return None
+    rate = law.laws["learning_rate"]
+    values = ", ".join(f"{name} {value:.4g}" for name, value in rate.params.items())
+    return {"law": law.key, "equation": f"{rate.equation}: {values}", "left_out": list(law.left_out)} | judged.as_json()
+
+
+def _fit(path: Path, table: pl.DataFrame, settings: dict[str, Any], measured: dict[str, Any] | None = None) -> LawFit:
     data = hashlib.sha256(table.write_csv().encode()).hexdigest()
-    key = content_hash([data, repr(sorted(settings.items())), laws.SCHEMA])
+    key = content_hash([data, repr(sorted(settings.items())), laws.SCHEMA, *([] if measured is None else [measured])])
     made_from = path.with_suffix(".made-from")
     if path.exists() and made_from.exists() and made_from.read_text() == key:
         return laws.load(path)
     law = laws.fit(table, **settings)
+    if measured is not None:
+        law = _carrying(law, table, settings, measured)
     replace(path, pretty_json(law.as_json()))
     replace(made_from, key.encode())
     return law
+
+
+def _carrying(plain: LawFit, table: pl.DataFrame, settings: dict[str, Any], measured: dict[str, Any]) -> LawFit:
+    """`plain` with intervals that hold what was measured of its runs' tuning, and how much wider that made them."""
+    beyond = tuple(measured["beyond"])
+    law = laws.fit(table, **settings, beyond=beyond) if any(beyond) else plain
+    pairs = {name: (law.intervals[name], before) for name, before in plain.intervals.items()}
+    widened = {name: _width(after) / _width(before) for name, (after, before) in pairs.items() if _width(before) > 0}
+    return changed(law, details=law.details | {"tuning": measured | {"widened": widened}})
+
+
+def _width(interval: Interval) -> float:
+    return interval.high - interval.low

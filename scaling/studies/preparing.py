@@ -6,9 +6,10 @@ from pathlib import Path
 from scaling.accounting import Count
 from scaling.config import Study, dump_study
 from scaling.data import save
-from scaling.planning import Plan, plan, plan_checkpoint_bytes, plan_model_bytes
+from scaling.planning import Plan, plan_checkpoint_bytes, plan_model_bytes
 from scaling.records import RunDirectory, exclusive, replace
-from scaling.studies import known, own_parts, preflight, sets, show, show_plan, text
+from scaling.studies import known, own_parts, preflight, sets, show, show_plan, staged, text
+from scaling.studies.tuned_law import TunedLaw
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,8 @@ class Prepared:
     count: Count
     keys: tuple[str, ...]
     """Of the named held-out sets that every model is measured on."""
+    law: TunedLaw | None = None
+    """Of a tuned ladder's bowls, once they are trained."""
 
 
 def prepare(study: Study, root: Path) -> Prepared:
@@ -35,8 +38,9 @@ def prepare(study: Study, root: Path) -> Prepared:
     named = sets.read(study, tokens, study.evaluation.sets, "evaluation.sets.")
     directory = RunDirectory(root)
     count = own_parts.counter(study, directory)
-    planned = plan(study, tokens.record, count)
-    preflight.check_space(root, plan_checkpoint_bytes(planned), plan_model_bytes(planned))
+    planned = staged.planned(study, tokens.record, count, directory)
+    checkpoints, models = (sum(map(size, planned.stages)) for size in (plan_checkpoint_bytes, plan_model_bytes))
+    preflight.check_space(root, checkpoints, models)
     root.mkdir(parents=True, exist_ok=True)
     with exclusive(directory.lock, wait=True, holder="scaling run"):
         save(tokens, directory.data)
@@ -45,8 +49,7 @@ def prepare(study: Study, root: Path) -> Prepared:
         changed = sets.keep(named, directory)
         own_parts.keep(count, directory)
     show.text(planned, tokens)
-    show_plan.totals(planned)
-    show_plan.skipped(planned.skipped)
+    show_plan.stages(planned)
     show.line(f"run directory: {root}")
     for line in (*(sets.said(one.record) for one in named), *changed):
         show.line(line)

@@ -187,6 +187,10 @@ def status(found: RunStatus) -> None:
         f"{found.study.name}: {found.done_flops:.2e} of {found.total_flops:.2e} FLOPs "
         f"({found.done_flops / found.total_flops:.0%})"
     )
+    if found.stage:
+        line(f"{found.stage} of a tuned ladder")
+    for note in found.planned.notes if found.stage else ():
+        line(f"note: {note}")
     out.print(f"laws: {', '.join(found.laws) or 'none yet'}")
     if found.check is not None:
         check(found.check)

@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 from scaling.config import Study, StudyError, load_study
 from scaling.data import load_record
-from scaling.planning import plan
+from scaling.planning import Plan
 from scaling.records import Observation, RunDirectory, Trajectory, TrajectoryDirectory, read_json
+from scaling.studies import staged
 from scaling.studies.own_parts import counter
 
 State = Literal["waiting", "training", "done", "diverged"]
@@ -41,10 +42,18 @@ class RunStatus:
 
     study: Study
     directory: RunDirectory
+    planned: Plan
     trajectories: tuple[TrajectoryStatus, ...]
+    """Of every stage, as far as it is planned exactly."""
     laws: tuple[str, ...]
     check: dict[str, Any] | None
     """The newest check's result."""
+
+    @property
+    def stage(self) -> str:
+        """Of a tuned ladder, which one it is at; empty of other studies."""
+        found = staged.current_stage(self.planned, self.directory)
+        return "" if found is None else str(found)
 
     @property
     def done_flops(self) -> float:
@@ -67,11 +76,13 @@ def read(root: Path) -> RunStatus:
             f"{root} is not a run directory: it has no study.yaml; give the folder that `scaling run` wrote"
         )
     study = load_study(directory.study)
-    trajectories = plan(study, load_record(directory.data), counter(study, directory)).trajectories
+    planned = staged.planned(study, load_record(directory.data), counter(study, directory), directory)
+    every = [one for stage in staged.stages(planned) for one in stage.trajectories] or planned.trajectories
     return RunStatus(
         study=study,
         directory=directory,
-        trajectories=progress(directory, trajectories),
+        planned=planned,
+        trajectories=progress(directory, every),
         laws=tuple(path.stem for path in sorted(directory.laws.glob("*.json"))),
         check=check_result(directory),
     )
@@ -123,8 +134,9 @@ def check_result(directory: RunDirectory) -> dict[str, Any] | None:
     return read_json(results[-1]) if results else None
 
 
-def observations(directory: RunDirectory) -> tuple[list[Observation], list[str]]:
-    """(every committed horizon of trajectories that did not diverge, a line for each that did)."""
+def observations(directory: RunDirectory, planned: Plan | None = None) -> tuple[list[Observation], list[str]]:
+    """(every committed horizon of trajectories that did not diverge, a line for each that did), in the roles that they
+    have in `planned`."""
     rows: list[Observation] = []
     diverged = []
     sets = directory.current_sets()
@@ -136,6 +148,7 @@ def observations(directory: RunDirectory) -> tuple[list[Observation], list[str]]
             )
         else:
             rows.extend(trajectory.observations(sets))
+    rows = rows if planned is None else staged.relabelled(rows, planned)
     rows.sort(key=lambda row: (row.role != "fit", row.budget, row.params, row.seed))
     return rows, diverged
 
@@ -145,6 +158,7 @@ def as_json(status: RunStatus) -> dict[str, Any]:
     return {
         "study": status.study.name,
         "directory": str(status.directory.root),
+        **({"stage": status.stage} if status.stage else {}),
         "done_flops": status.done_flops,
         "total_flops": status.total_flops,
         "trajectories": [

@@ -12,7 +12,8 @@ from scaling.accounting import counts
 from scaling.config import Study, StudyError, dump_study, parse_study
 from scaling.planning import Plan, Rate, plan
 from scaling.records import DataRecord, RunDirectory
-from scaling.studies import answers, regret, staged, tuned_law
+from scaling.studies import answers, regret, staged, tuned_law, tuning
+from scaling.studies.preparing import Prepared
 from scaling.studies.status import observations
 from tests.planning.conftest import SMALL
 from tests.studies import planted_runs
@@ -29,10 +30,10 @@ RATE = 5e-3
 """Of the family, at width 16: within the bowls' reach of the planted best everywhere."""
 
 
-def study_of(tuning: Mapping[str, Any] = TUNING, sweep: Mapping[str, Any] = LADDER, **training: Any) -> Study:
+def study_of(how: Mapping[str, Any] = TUNING, sweep: Mapping[str, Any] = LADDER, **training: Any) -> Study:
     recipe = {**SMALL["training"], "learning_rate": RATE, "warmup_tokens": 4096} | training
     laws = {"resamples": 60, "delta": 1e-2}
-    return parse_study({**SMALL, "sweep": sweep, "tuning": tuning, "training": recipe, "laws": laws})
+    return parse_study({**SMALL, "sweep": sweep, "tuning": how, "training": recipe, "laws": laws})
 
 
 def planned(study: Study, directory: RunDirectory) -> Plan:
@@ -41,10 +42,10 @@ def planned(study: Study, directory: RunDirectory) -> Plan:
 
 def trained(study: Study, directory: RunDirectory, loss_of: planted_runs.LossOf) -> tuple[tuned_law.TunedLaw, Plan]:
     """Every stage of the study, as `scaling run` takes them."""
-    tuning = planned(study, directory).tuning
-    assert tuning is not None
-    train(directory, tuning.trajectories, loss_of)
-    law = tuned_law.fitted(study, directory, tuning)
+    bowls = planned(study, directory).tuning
+    assert bowls is not None
+    train(directory, bowls.trajectories, loss_of)
+    law = tuned_law.fitted(study, directory, bowls)
     found = planned(study, directory)
     assert found.tuning is not None
     assert found.tuning.beside is not None
@@ -147,6 +148,34 @@ def test_more_bowls_move_the_rates_and_earlier_trunks_are_named(tuned: Tuned) ->
     assert {row.trajectory for row in rows if row.role == "earlier"} == gone
 
 
+def test_the_stage_between_bowls_and_ladder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What `scaling run` and `scaling launch` do when the bowls are done: from the records alone, and once."""
+    directory = planted_runs.made(tmp_path / "run")
+    first = Prepared(directory, planned(study_of(), directory), counts, ())
+    assert str(staged.current_stage(first.planned, directory)) == "stage 1, the bowls"
+    assert first.planned.tuning is not None
+    train(directory, first.planned.tuning.trajectories, planted())
+    before = tuning.with_law(study_of(), first)
+    again = tuning.with_law(study_of(), Prepared(directory, planned(study_of(), directory), counts, ()))
+    assert before.law == again.law
+    assert before.planned == again.planned
+    assert str(staged.current_stage(again.planned, directory)).startswith("stage 3, the ladder")
+    assert "moved" not in capsys.readouterr().err
+    train(directory, again.planned.trajectories, planted())
+    more = study_of(TUNING | {"cells": [*TUNING["cells"], {"width": 40, "tokens_per_param": 15}]})
+    second = Prepared(directory, planned(more, directory), counts, ())
+    assert second.planned.tuning is not None
+    train(directory, second.planned.tuning.trajectories, planted(noise=0.01))
+    tuning.with_law(more, second)
+    said = capsys.readouterr().err
+    assert "the ladder's rates moved" in said
+    assert all(one.id in said for one in staged_out(again.planned, planned(more, directory)))
+
+
+def staged_out(before: Plan, after: Plan) -> list[Any]:
+    return [one for one in before.trajectories if one.id not in {other.id for other in after.trajectories}]
+
+
 def test_regret_of_the_law_is_next_to_nothing_and_that_of_a_wrong_one_is_found(tmp_path: Path) -> None:
     directory = planted_runs.made(tmp_path / "run")
     law, found = trained(study_of(), directory, planted())
@@ -236,11 +265,11 @@ def test_a_diverged_rate_closes_its_bowl_and_a_dead_cell_leaves(tmp_path: Path) 
 
 def test_too_few_cells_say_what_to_sweep(tmp_path: Path) -> None:
     directory = planted_runs.made(tmp_path / "run")
-    tuning = planned(study_of(), directory).tuning
-    assert tuning is not None
-    train(directory, tuning.trajectories, lambda one, _: 3 * one.recipe.learning_rate**-0.01)
+    bowls = planned(study_of(), directory).tuning
+    assert bowls is not None
+    train(directory, bowls.trajectories, lambda one, _: 3 * one.recipe.learning_rate**-0.01)
     with pytest.raises(StudyError, match=r"tuning: no law of the learning rate.*widen tuning.learning_rate_factors"):
-        tuned_law.fitted(study_of(), directory, tuning)
+        tuned_law.fitted(study_of(), directory, bowls)
 
 
 def test_cells_of_one_ratio_give_a_law_of_the_size_alone(tmp_path: Path) -> None:
@@ -255,9 +284,9 @@ def test_cells_of_one_ratio_give_a_law_of_the_size_alone(tmp_path: Path) -> None
 
 def test_batch_sizes_are_read_off_a_law_too_and_short_cells_leave(tmp_path: Path) -> None:
     directory = planted_runs.made(tmp_path / "run")
-    tuning = TUNING | {"batch_factors": [0.5, 1, 2]}
+    several = TUNING | {"batch_factors": [0.5, 1, 2]}
     sweep = LADDER | {"tokens_per_param": [1, 15, 30, 60]}
-    law, found = trained(study_of(tuning, sweep), directory, planted(batch=True))
+    law, found = trained(study_of(several, sweep), directory, planted(batch=True))
     assert law.laws["batch_size"].params["tokens_exponent"] == pytest.approx(0.5, abs=0.1)
     assert found.tuning is not None
     for one in found.trajectories:
@@ -292,7 +321,7 @@ def study_without() -> Callable[[], Study]:
 
 
 @pytest.mark.parametrize(
-    ("tuning", "said"),
+    ("how", "said"),
     [
         ({"cells": TUNING["cells"][:3]}, "4, or one tokens_per_param for all"),
         ({"cells": [*TUNING["cells"], {"params": 1.4e4, "tokens": 3}]}, "tuning has 5 cells at width"),
@@ -303,9 +332,9 @@ def study_without() -> Callable[[], Study]:
         ({"cells": [{"width": 16}, *TUNING["cells"]]}, "needs one horizon of each cell"),
     ],
 )
-def test_what_cannot_be_tuned_is_refused(tuning: dict[str, Any], said: str) -> None:
+def test_what_cannot_be_tuned_is_refused(how: dict[str, Any], said: str) -> None:
     with pytest.raises(StudyError, match=said):
-        plan(study_of(TUNING | tuning), DATA)
+        plan(study_of(TUNING | how), DATA)
 
 
 def test_a_sweep_may_not_vary_what_the_law_gives() -> None:

@@ -5,6 +5,12 @@ from typing import Any
 
 from scaling.laws import LawFit, number
 
+ASKED = {
+    "loss_of_largest": "loss of the largest run",
+    "loss_at_10x": "loss at 10x the budget",
+    "params_at_10x": "N* there",
+}
+
 
 def lines(law: LawFit) -> list[str]:
     """Of the law that answers; nothing where its study was not tuned."""
@@ -34,10 +40,10 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     if not common and not row:
         yield "no regret and no corner was measured: the intervals hold run-to-run noise alone"
         return
-    widened = ", ".join(f"{name} {times:.2f}" for name, times in found["widened"].items())
+    widened = ", ".join(f"{ASKED[name]} {times:.2f}" for name, times in found["widened"].items())
     yield (
         f"the intervals carry these beyond run-to-run noise: {common:.2g} of ln L once a trajectory (regret), "
-        f"{row:.2g} once a row (corners); they are so many times as wide as without: {widened}"
+        f"{row:.2g} once a row (corners); as wide as without them, times: {widened}"
     )
 
 

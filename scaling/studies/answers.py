@@ -1,6 +1,7 @@
 """The laws of a study, and what they answer. A law is fitted again only when its data or settings changed."""
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as changed
@@ -12,7 +13,7 @@ import polars as pl
 from scaling import laws
 from scaling.accounting import Count, counts
 from scaling.config import Study
-from scaling.laws import Interval, LawError, LawFit
+from scaling.laws import Estimate, Interval, LawError, LawFit
 from scaling.planning import cost_table
 from scaling.records import (
     DomainObservation,
@@ -31,6 +32,8 @@ OF_DOMAIN = tuple(DomainObservation.model_fields)
 """What a row says of each domain of a mixture."""
 MAIN = "chinchilla"
 """The law that answers and that the check tests."""
+FURTHER = 10.0
+"""Times the largest budget, where the intervals of a tuned ladder are compared."""
 NESTED = {"metrics", "domains", "bits_per_byte_se", "by_position", "sets"}
 """What an observation holds beside numbers, or not always."""
 
@@ -154,10 +157,19 @@ def _carrying(plain: LawFit, table: pl.DataFrame, settings: dict[str, Any], meas
     """`plain` with intervals that hold what was measured of its runs' tuning, and how much wider that made them."""
     beyond = tuple(measured["beyond"])
     law = laws.fit(table, **settings, beyond=beyond) if any(beyond) else plain
-    pairs = {name: (law.intervals[name], before) for name, before in plain.intervals.items()}
-    widened = {name: _width(after) / _width(before) for name, (after, before) in pairs.items() if _width(before) > 0}
+    wide, narrow = (_spreads(one, table) for one in (law, plain))
+    widened = {name: wide[name] / narrow[name] for name in wide if narrow[name] > 0}
     return changed(law, details=law.details | {"tuning": measured | {"widened": widened}})
 
 
-def _width(interval: Interval) -> float:
-    return interval.high - interval.low
+def _spreads(law: LawFit, table: pl.DataFrame) -> dict[str, float]:
+    """ln of high over low of what the law is asked for: a parameter's own interval may end at a bound."""
+    flops = float(table["flops"].to_numpy().max())
+    largest = law.predict(params=law.ranges["params"][1], tokens=law.ranges["tokens"][1]).confidence
+    further = law.optimum(flops=FURTHER * flops)
+    asked: dict[str, Interval | Estimate] = {
+        "loss_of_largest": largest,
+        "loss_at_10x": further.loss,
+        "params_at_10x": further.params,
+    }
+    return {name: math.log(one.high / one.low) for name, one in asked.items() if 0 < one.low < one.high}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from scaling.config import Study, StudyError, load_study
 from scaling.engines import Order, engine_of
-from scaling.planning import left_in, left_of
+from scaling.planning import left_of
 from scaling.records import Job, RecordError, RunDirectory, Trajectory, pretty_json, read_json, replace
 from scaling.studies import show, staged, tuning
 from scaling.studies.job_settings import settings_of
@@ -58,15 +58,9 @@ def _stage(study: Study, prepared: Prepared, dry_run: bool) -> tuple[str, Sequen
     found = staged.current_stage(prepared.planned, prepared.directory)
     if found is None:
         return "", prepared.planned.trajectories
-    keep = study.checkpoints.keep_forks
-    if not prepared.planned.rates_are_known and not any(
-        left_in(prepared.directory, one, keep) for one in found.trajectories
-    ):
-        if dry_run:
-            show.warn("the bowls are done; without --dry-run their law is fitted now, and the ladder planned by it")
-        else:
-            found = staged.current_stage(tuning.with_law(study, prepared).planned, prepared.directory)
-            assert found is not None
+    if found.name == staged.LAW and not dry_run:
+        found = staged.current_stage(tuning.with_law(study, prepared).planned, prepared.directory)
+        assert found is not None
     show.warn(f"{found} of a tuned ladder; launch again when it is done, or scaling run")
     return f" of {found}", found.trajectories
 

@@ -28,7 +28,8 @@ class Stage(NamedTuple):
         return f"stage {self.number}, {self.name}"
 
 
-BOWLS, LADDER, BESIDE = "the bowls", "the ladder at the rates of their law", "its regret and corners"
+BOWLS, LAW = "the bowls", "the law of the bowls"
+LADDER, BESIDE = "the ladder at the rates of their law", "its regret and corners"
 
 
 def planned(study: Study, data: DataRecord, count: Count, directory: RunDirectory | None = None) -> Plan:
@@ -64,10 +65,12 @@ def stages(found: Plan) -> tuple[Stage, ...]:
 
 
 def current_stage(found: Plan, directory: RunDirectory) -> Stage | None:
-    """The first stage of which something is left; of all that are done the last. None of other studies."""
+    """The first stage of which something is left, the law's where its bowls are done and there is none; of all that are
+    done the last. None of other studies."""
     every, keep = stages(found), found.study.checkpoints.keep_forks
     left = (stage for stage in every if any(left_in(directory, one, keep) for one in stage.trajectories))
-    return next(left, every[-1] if every else None)
+    last = every[-1] if found.rates_are_known and every else None
+    return next(left, last if found.tuning is None or last else Stage(2, LAW, ()))
 
 
 def relabelled(rows: Sequence[Observation], found: Plan) -> list[Observation]:

@@ -32,7 +32,7 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
         yield (
             f"corner at N {one['params']:,}, D {one['tokens']:,.0f}: {_difference(one)} of ln L, the trunk's branch at "
             f"{_setting(one['learning_rate'], one['batch_tokens'])} against its own run at "
-            f"{_setting(one['other_rate'], one['other_batch'])}"
+            f"{_setting(one['other_rate'], one['other_batch'])}{_aside(one)}"
         )
     if found["corners_that_are_the_trunk"]:
         yield f"{found['corners_that_are_the_trunk']} corners are at the trunk's own rate: nothing to compare"

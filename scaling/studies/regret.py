@@ -16,8 +16,7 @@ from typing import Any
 import polars as pl
 
 from scaling import laws
-from scaling.laws import LawError
-from scaling.planning import Run, Tuning
+from scaling.planning import Corner, Run, Tuning
 from scaling.records import RunDirectory, read_json
 from scaling.studies.tuned_law import TunedLaw, rows_of
 
@@ -29,7 +28,7 @@ class Difference:
     """Of two losses at one N and D.
 
     Attributes:
-      value, se: of ln L; a bowl's value is None where the run at the law's settings diverged.
+      value, se: of ln L; no value where a run that it takes diverged.
       learning_rate: of the run, and `other_rate` where the bowl is least, or of the run of its own.
       counts: whether it enters the intervals; `why` not.
     """
@@ -92,29 +91,33 @@ def judged(directory: RunDirectory, tuning: Tuning, law: TunedLaw) -> Judged:
     assert tuning.beside is not None
     rows = rows_of(directory, tuning.bowls)
     regrets = [] if rows is None else _regrets(directory, tuning, law, rows)
-    corners, same = [], 0
-    for corner in tuning.beside.corners:
-        if corner.own.key == corner.branch.key:
-            same += 1
-            continue
-        branch, own = (_loss(directory, run) for run in (corner.branch, corner.own))
-        if branch is None or own is None:
-            continue
-        first, other = corner.branch.trajectory, corner.own.trajectory
-        corners.append(
-            Difference(
-                width=first.model.width,
-                params=first.params,
-                tokens=corner.branch.horizon.tokens,
-                learning_rate=first.recipe.learning_rate,
-                batch_tokens=first.batch_tokens,
-                other_rate=other.recipe.learning_rate,
-                other_batch=other.batch_tokens,
-                value=math.log(branch / own),
-                se=math.sqrt(2) * law.run_noise,
-            )
-        )
+    same = sum(one.own.key == one.branch.key for one in tuning.beside.corners)
+    others = (one for one in tuning.beside.corners if one.own.key != one.branch.key)
+    corners = [_corner(directory, one, math.sqrt(2) * law.run_noise) for one in others if _both_ended(directory, one)]
     return Judged(tuple(regrets), tuple(corners), same)
+
+
+def _both_ended(directory: RunDirectory, corner: Corner) -> bool:
+    return _ended(directory, corner.branch) and _ended(directory, corner.own)
+
+
+def _corner(directory: RunDirectory, corner: Corner, se: float) -> Difference:
+    branch, own = (_loss(directory, run) for run in (corner.branch, corner.own))
+    known = branch is not None and own is not None
+    first, other = corner.branch.trajectory, corner.own.trajectory
+    return Difference(
+        width=first.model.width,
+        params=first.params,
+        tokens=corner.branch.horizon.tokens,
+        learning_rate=first.recipe.learning_rate,
+        batch_tokens=first.batch_tokens,
+        other_rate=other.recipe.learning_rate,
+        other_batch=other.batch_tokens,
+        value=math.log(branch / own) if branch is not None and own is not None else None,
+        se=se,
+        counts=known,
+        why="" if known else "one of the two diverged",
+    )
 
 
 def _regrets(
@@ -129,32 +132,37 @@ def _regrets(
     best = laws.best_over(alive, over, CELL)
     found = []
     for bowl, run in zip((one for one in tuning.bowls if one.held), tuning.beside.regrets, strict=True):
-        mine = best.filter((pl.col("params") == bowl.params) & ((pl.col("tokens") / bowl.tokens).log().abs() < 1e-6))
-        diverged = directory.trajectory(run.trajectory.id).diverged.exists()
-        loss = _loss(directory, run)
-        if not len(mine) or (loss is None and not diverged):
+        if not _ended(directory, run):
             continue
-        least = mine.row(0, named=True)
+        mine = best.filter((pl.col("params") == bowl.params) & ((pl.col("tokens") / bowl.tokens).log().abs() < 1e-6))
+        least = mine.row(0, named=True) if len(mine) else None
+        loss, rate, batch = _loss(directory, run), run.trajectory.recipe.learning_rate, run.trajectory.batch_tokens
         why = "the run at the law's settings diverged" if loss is None else ""
-        if least["at_edge"]:
+        if least is None:
+            why = "every run of its bowl diverged"
+        elif least["at_edge"]:
             why = why or "its bowl is best at an end of what was swept, so its least is not known"
-        se = math.hypot(least["loss_se"] / least["loss"], law.run_noise)
         found.append(
             Difference(
                 width=bowl.width,
                 params=bowl.params,
                 tokens=bowl.tokens,
-                learning_rate=run.trajectory.recipe.learning_rate,
-                batch_tokens=run.trajectory.batch_tokens,
-                other_rate=least["learning_rate"],
-                other_batch=least.get("batch_size") or run.trajectory.batch_tokens,
-                value=None if loss is None else math.log(loss / least["loss"]),
-                se=se,
+                learning_rate=rate,
+                batch_tokens=batch,
+                other_rate=rate if least is None else least["learning_rate"],
+                other_batch=batch if least is None else least.get("batch_size") or batch,
+                value=None if loss is None or least is None else math.log(loss / least["loss"]),
+                se=math.hypot(0.0 if least is None else least["loss_se"] / least["loss"], law.run_noise),
                 counts=not why,
                 why=why,
             )
         )
     return found
+
+
+def _ended(directory: RunDirectory, run: Run) -> bool:
+    records = directory.trajectory(run.trajectory.id)
+    return records.diverged.exists() or records.horizon(run.horizon).exists()
 
 
 def _loss(directory: RunDirectory, run: Run) -> float | None:
@@ -164,6 +172,3 @@ def _loss(directory: RunDirectory, run: Run) -> float | None:
     if records.diverged.exists() or not path.exists():
         return None
     return float(read_json(path)["observation"]["loss"])
-
-
-__all__ = ["Difference", "Judged", "LawError", "judged", "size_of"]

@@ -75,7 +75,7 @@ def current_stage(found: Plan, directory: RunDirectory) -> Stage | None:
 
 def relabelled(rows: Sequence[Observation], found: Plan) -> list[Observation]:
     """`rows` with the role that they have in the plan: what the sweep no longer trains is `earlier`, and no law's."""
-    if not found.rates_are_known or found.tuning is None:
+    if not found.rates_are_known:
         return list(rows)
     roles = {(one.id, horizon.name): one.role for one in found.trajectories for horizon in one.horizons}
     told = []

@@ -148,7 +148,8 @@ def observations(directory: RunDirectory, planned: Plan | None = None) -> tuple[
             )
         else:
             rows.extend(trajectory.observations(sets))
-    rows = rows if planned is None else staged.relabelled(rows, planned)
+    if planned is not None and (planned.tuning is not None or directory.tuning.exists()):
+        rows = staged.relabelled(rows, planned)
     rows.sort(key=lambda row: (row.role != "fit", row.budget, row.params, row.seed))
     return rows, diverged
 

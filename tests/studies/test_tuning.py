@@ -216,6 +216,30 @@ def test_corners_are_what_one_rate_for_all_horizons_costs(tuned: Tuned) -> None:
     assert not none.tuning.beside.corners
 
 
+def test_what_diverged_beside_the_ladder_is_told_and_does_not_count(tmp_path: Path) -> None:
+    directory = planted_runs.made(tmp_path / "run")
+
+    def loss(trajectory: Any, horizon: Any) -> float:
+        lost = trajectory.role == "corner" or (trajectory.role == "regret" and trajectory.model.width == 40)
+        return math.inf if lost else planted()(trajectory, horizon)
+
+    law, found = trained(study_of(), directory, loss)
+    assert found.tuning is not None
+    judged = regret.judged(directory, found.tuning, law)
+    assert [one.why for one in judged.regrets] == ["", "the run at the law's settings diverged"]
+    assert [one.why for one in judged.corners] == ["one of the two diverged"] * 2
+    assert judged.beyond[0] > 0 == judged.beyond[1]
+
+
+def test_a_study_that_is_no_longer_tuned_mixes_no_trunks(tuned: Tuned, study_without: Callable[[], Study]) -> None:
+    directory, _, before = tuned
+    plain = planned(study_without(), directory)
+    rows, _ = observations(directory, plain)
+    mine = {one.id for one in plain.trajectories}
+    assert {row.trajectory for row in rows if row.role == "fit"} <= mine
+    assert {one.id for one in before.trajectories} - mine <= {row.trajectory for row in rows if row.role == "earlier"}
+
+
 def test_what_was_measured_widens_the_intervals_and_is_told(tuned: Tuned, tmp_path: Path) -> None:
     directory, law, found = tuned
     assert found.tuning is not None

@@ -10,8 +10,7 @@ from scaling.records import RunDirectory, Task, result_schema
 
 
 def plan(arguments: list[str]) -> int:
-    from scaling import planning
-    from scaling.studies import done, own_parts, sets, show_plan, terminal, text
+    from scaling.studies import done, own_parts, sets, show_plan, staged, terminal, text
 
     parser = study_parser(
         "plan",
@@ -27,16 +26,16 @@ def plan(arguments: list[str]) -> int:
         own_parts.check(asked)
         tokens = text.tokens_of(asked)
         named = [one.record for one in sets.read(asked, tokens, asked.evaluation.sets, "evaluation.sets.")]
-        planned = planning.plan(asked, tokens.record, own_parts.counter(asked, directory))
-        finished = None if directory is None else done.done(planned, directory)
+        planned = staged.planned(asked, tokens.record, own_parts.counter(asked, directory), directory)
         if options.json:
+            finished = None if directory is None else done.done(planned, directory)
             also: dict[str, Any] = {"sets": [one.model_dump(mode="json") for one in named]} if named else {}
             also |= {} if finished is None else {"done": finished.as_json()}
             plain[arm] = planned.as_json() | also
             continue
         if arm:
             terminal.heading(f"arm {arm}")
-        show_plan.plan(planned, finished)
+        show_plan.staged_plan(planned, directory)
         for one in named:
             terminal.line(sets.said(one))
     if options.json:
@@ -45,8 +44,7 @@ def plan(arguments: list[str]) -> int:
 
 
 def preflight(arguments: list[str]) -> int:
-    from scaling import planning
-    from scaling.studies import compiled, examined, own_parts, show_compiled, terminal, text
+    from scaling.studies import compiled, examined, own_parts, show_compiled, staged, terminal, text
 
     parser = study_parser(
         "preflight",
@@ -64,8 +62,8 @@ def preflight(arguments: list[str]) -> int:
         if asked.command is not None:
             terminal.line(f"command {asked.command} trains: there is no program to compile ahead")
             continue
-        planned = planning.plan(asked, text.tokens_of(asked).record, own_parts.counter(asked))
-        trajectories = [*planned.trajectories, *planned.expected_check]
+        planned = staged.planned(asked, text.tokens_of(asked).record, own_parts.counter(asked), directory)
+        trajectories = [one for stage in planned.stages for one in (*stage.trajectories, *stage.expected_check)]
         found = compiled.examine(asked, directory, trajectories, described=asked.engine.target.described)
         if options.json:
             plain[arm] = examined.as_json(found)

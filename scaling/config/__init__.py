@@ -35,6 +35,7 @@ from scaling.config.synthetic import SYNTHETIC, SyntheticConfig
 from scaling.config.target import TargetConfig
 from scaling.config.tokenizer import BYTES_VOCABULARY, BpeConfig, PretokenizedConfig, TokenizerFile
 from scaling.config.training import TrainingConfig
+from scaling.config.tuning import TuningCell, TuningConfig
 
 __all__ = [
     "BYTES_VOCABULARY",
@@ -96,6 +97,8 @@ __all__ = [
     "TargetConfig",
     "TokenizerFile",
     "TrainingConfig",
+    "TuningCell",
+    "TuningConfig",
     "arm_studies",
     "changed",
     "command_changed",

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from scaling.config.command import OwnCommand
+from scaling.config.crossed import CrossedConfig
 from scaling.config.data import DataConfig
 from scaling.config.engine import EngineConfig
 from scaling.config.evaluation import EvaluationConfig
@@ -17,6 +18,7 @@ from scaling.config.own import Own
 from scaling.config.part import Part
 from scaling.config.sweep import SweepConfig
 from scaling.config.training import TrainingConfig
+from scaling.config.tuning import TuningConfig
 
 
 class CheckpointConfig(Part):
@@ -93,6 +95,8 @@ class Study(Part):
     """What is measured beside the loss."""
     sweep: SweepConfig = IsoflopConfig()
     """Sizes, budgets, seeds."""
+    tuning: Annotated[TuningConfig | None, Field(exclude_if=unused)] = None
+    """Bowls before the sweep, whose learning rates (and batch sizes) are then read off a law of them."""
     accounting: AccountingConfig = AccountingConfig()
     """How N and C are counted."""
     laws: LawsConfig = LawsConfig()
@@ -174,18 +178,37 @@ class Study(Part):
         return self
 
     @model_validator(mode="after")
+    def _law_gives_the_rates(self) -> "Study":
+        if self.tuning is None:
+            return self
+        varied = self.sweep.names if isinstance(self.sweep, CrossedConfig) else frozenset[str]()
+        both = sorted(varied & self.tuning.read_off)
+        if both:
+            raise ValueError(
+                f"sweep varies {both[0]}, which tuning reads off its law; leave it out, or do without tuning"
+            )
+        if self.training.batch_ramp and "batch_size" in self.tuning.over:
+            raise ValueError(
+                "training.batch_ramp is set, but tuning.batch_factors has several: a ramp has no one batch size to "
+                "tune; leave one of the two out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _widths_fit_heads(self) -> "Study":
         name, divisor = ("heads", self.family.heads) if self.family.heads else ("head_width", self.family.head_width)
-        for where, width in ((where, one) for where, some in self.sweep.width_fields.items() for one in some):
+        fields = {f"sweep.{where}": some for where, some in self.sweep.width_fields.items()}
+        fields |= {f"tuning.{where}": some for where, some in self.tuning.widths.items()} if self.tuning else {}
+        for where, width in ((where, one) for where, some in fields.items() for one in some):
             if width % divisor:
                 raise ValueError(
-                    f"sweep.{where} has {width}, not divisible by family.{name} {divisor}; "
+                    f"{where} has {width}, not divisible by family.{name} {divisor}; "
                     f"use {nearest_multiples(width, divisor)}"
                 )
             heads = self.family.heads_at(width)
             if heads % self.family.queries_per_kv_head:
                 raise ValueError(
-                    f"sweep.{where} has {width}, that is {heads} heads, not divisible by "
+                    f"{where} has {width}, that is {heads} heads, not divisible by "
                     f"family.queries_per_kv_head {self.family.queries_per_kv_head}"
                 )
         if self.training.batch_tokens < self.family.sequence_length:

@@ -37,6 +37,7 @@ class Settings:
       seed: of the starts and resamples.
       starts: starting points.
       method: of resampling (uncertainty.py).
+      beyond: errors that residuals do not show, as in `fit`.
     """
 
     objective: objectives.Objective
@@ -47,6 +48,7 @@ class Settings:
     seed: int
     starts: int
     method: str
+    beyond: tuple[float, float] = (0.0, 0.0)
 
 
 def fit(
@@ -66,6 +68,7 @@ def fit(
     starts: int = 256,
     drop_highest_loss: int = 0,
     method: str = "auto",
+    beyond: tuple[float, float] = (0.0, 0.0),
     **options: Any,
 ) -> LawFit:
     """min over parameters of sum_i w_i rho(ln L(parameters; N_i, D_i) - ln L_i), with intervals.
@@ -86,6 +89,8 @@ def fit(
       starts: starting points.
       drop_highest_loss: how many rows with the highest loss to leave out.
       method: of resampling: auto, noise, pairs or rows (uncertainty.py).
+      beyond: standard deviations of ln L, once a trajectory and once a row, of errors that were measured apart and that
+        the residuals need not show, such as that of imperfect tuning: every resample draws them beside the noise.
       options: of the form, such as x="flops" for form power.
 
     Raises LawError where the table or an argument cannot work; a fit that cannot be trusted says so in `status`.
@@ -93,6 +98,7 @@ def fit(
     _check(resamples=resamples, level=level, starts=starts, method=method)
     law = form_named(form, options)
     settings = _settings(law, pin, tie, objective, delta, space, resamples, level, seed, starts, method)
+    settings = replace(settings, beyond=_beyond(beyond, law, settings.objective))
     rows = read(table, columns, cost, drop_highest_loss, law)
     found = procedure_of(law)(rows, law, settings) if law.procedure else fit_form(rows, law, settings)
     return replace(found, diagnostics=(*rows.findings, *found.diagnostics))
@@ -152,7 +158,14 @@ def fit_form(rows: Table, form: LawForm, settings: Settings) -> LawFit:
     found += findings.of_optima(problem, solution.z, solution.objective)
     found += outliers.of_fit(problem, z, rows.labels)
     again = uncertainty.resample(
-        problem, z, rows.cluster, max(settings.resamples, 1), settings.seed + 1, settings.method, given
+        problem,
+        z,
+        rows.cluster,
+        max(settings.resamples, 1),
+        settings.seed + 1,
+        settings.method,
+        given,
+        settings.beyond,
     )
     if settings.resamples:
         found += uncertainty.findings(problem, z, again, rows.cluster)
@@ -172,7 +185,7 @@ def fit_form(rows: Table, form: LawForm, settings: Settings) -> LawFit:
         value=value,
         starts={"total": settings.starts, "share_at_optimum": share},
         diagnostics=found,
-        noise=noises.summary(again.noise, clusters) | {"resampling": again.method},
+        noise=noises.summary(again.noise, clusters) | {"resampling": again.method} | _told(settings.beyond),
         samples=samples,
     )
 
@@ -254,6 +267,20 @@ def _settings(
         starts=starts,
         method=method,
     )
+
+
+def _beyond(beyond: tuple[float, float], form: LawForm, objective: objectives.Objective) -> tuple[float, float]:
+    if not any(beyond):
+        return (0.0, 0.0)
+    if len(beyond) != 2 or not all(np.isfinite(one) and one >= 0 for one in beyond):
+        raise LawError(f"beyond is {beyond}; give two standard deviations of ln L, each at least 0")
+    if form.procedure or objective.space != "log":
+        raise LawError(f"beyond is {beyond}, but form {form.name} is not fitted to ln L by one solve; leave it out")
+    return (float(beyond[0]), float(beyond[1]))
+
+
+def _told(beyond: tuple[float, float]) -> dict[str, Any]:
+    return {"beyond": list(beyond)} if any(beyond) else {}
 
 
 def _check(*, resamples: int, level: float, starts: int, method: str) -> None:

@@ -61,10 +61,12 @@ def resample(
     seed: int,
     method: str = "auto",
     given: noises.Given | None = None,
+    beyond: tuple[float, float] = (0.0, 0.0),
 ) -> Resamples:
     """`count` refits of the law at `z` (parameters,). `method` is one of METHODS.
 
     With `given` errors the problem is the one that `reweighted` returned; its weights stay as they are in resamples.
+    `beyond`: standard deviations, once a trajectory and once a row, of what comes on top of all that residuals show.
     """
     fitted, found = measured(problem, z, cluster, given)
     generator = np.random.default_rng(seed)
@@ -76,14 +78,27 @@ def resample(
     common, row = found.draw(count, generator)
     tolerance = solver.RESAMPLE_TOLERANCE
     starts = np.broadcast_to(z, (count, len(z)))
+    apart = _apart(cluster, count, beyond, generator)
     if method == "noise":
-        target = fitted + drawn(problem, cluster, common, row, generator, given)
+        target = fitted + drawn(problem, cluster, common, row, generator, given) + apart
         solution = solver.solve(problem, starts, target=target, tolerance=tolerance)
     else:
         times = _drawn_trajectories(problem, fitted, len(names), count, generator)
-        solution = solver.solve(problem, starts, weights=problem.weights * times[:, place], tolerance=tolerance)
-    run_noise = np.hypot(np.hypot(common, row), found.evaluation)
+        moved = problem.target + apart if any(beyond) else None
+        weights = problem.weights * times[:, place]
+        solution = solver.solve(problem, starts, target=moved, weights=weights, tolerance=tolerance)
+    run_noise = np.hypot(np.hypot(common, row), np.hypot(found.evaluation, np.hypot(*beyond)))
     return Resamples(z=solution.z, run_noise=run_noise, noise=found, method=method)
+
+
+def _apart(
+    cluster: np.ndarray[Any, Any], count: int, beyond: tuple[float, float], generator: np.random.Generator
+) -> Floats:
+    """(count, rows) errors that no residual shows; zeros, and nothing drawn, where there are none."""
+    if not any(beyond):
+        return np.zeros((count, len(cluster)))
+    common, row = (np.full(count, size) for size in beyond)
+    return noises.simulate(cluster, np.ones(len(cluster)), common, row, generator)
 
 
 def _drawn_trajectories(

@@ -23,17 +23,26 @@ from scaling.planning.packing import (
 )
 from scaling.planning.planner import plan
 from scaling.planning.plans import Plan, PlanRow, exact_flops, plan_checkpoint_bytes, plan_model_bytes
+from scaling.planning.rates import Rate, Rule
 from scaling.planning.shapes import ShapeRow, device_hours, shape_rows
+from scaling.planning.tuning import Beside, Bowl, Corner, Run, Tuning
 
 __all__ = [
+    "Beside",
+    "Bowl",
     "Cell",
     "Company",
+    "Corner",
     "Elsewhere",
     "Interrupted",
     "Plan",
     "PlanRow",
+    "Rate",
+    "Rule",
+    "Run",
     "ShapeRow",
     "Skipped",
+    "Tuning",
     "accelerators_of",
     "available_bytes",
     "check_trajectories",

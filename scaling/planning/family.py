@@ -86,8 +86,7 @@ def recipe_of(
 
     and the same times its factor from each stage of training.batch_ramp on.
     """
-    scale = model.width / training.reference_width
-    batch_tokens = training.batch_tokens * scale**training.batch_exponent * batch_factor
+    batch_tokens = batch_at(model.width, training) * batch_factor
 
     def sequences(factor: float) -> int:
         return max(1, round(factor * batch_tokens / model.sequence_length))
@@ -123,6 +122,11 @@ def rate_at(width: int, training: TrainingConfig, peak: float) -> float:
     if exponent is None:
         exponent = STANDARD_RATE_EXPONENT if training.parameterization == "standard" else 0.0
     return peak * (width / training.reference_width) ** exponent
+
+
+def batch_at(width: int, training: TrainingConfig) -> float:
+    """Tokens a batch at `width`, before they are rounded to whole sequences."""
+    return training.batch_tokens * (width / training.reference_width) ** training.batch_exponent
 
 
 def params_at(width: int, study: Study, count: Count = counts) -> int:

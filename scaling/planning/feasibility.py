@@ -125,8 +125,10 @@ def trajectory_problems(study: Study, trajectories: Sequence[Trajectory]) -> Ite
                 )
 
 
-def short_problems(study: Study, placed: Sequence[Placed]) -> Iterator[str]:
-    """Cells of too few optimiser steps, a line for each size: the shortest of them, and what is enough there."""
+def short_problems(study: Study, placed: Sequence[Placed], part: str = "sweep") -> Iterator[str]:
+    """Cells of too few optimiser steps, a line for each size: the shortest of them, and what is enough there. `part` of
+    the study names them."""
+    others = ", a smaller batch, or leave such cells out by sweep.skip" if part == "sweep" else " or a smaller batch"
     minimum = study.training.minimum_steps
     short: dict[int, list[Placed]] = {}
     for one in placed:
@@ -137,10 +139,9 @@ def short_problems(study: Study, placed: Sequence[Placed]) -> Iterator[str]:
         batch = worst.recipe.sequences * worst.size.model.sequence_length
         enough = worst.recipe.batches.before(minimum) * worst.size.model.sequence_length
         yield (
-            f"sweep has {len(short[width])} cells at width {width} of too few steps: {worst.cell} is "
+            f"{part} has {len(short[width])} cells at width {width} of too few steps: {worst.cell} is "
             f"{worst.horizon.steps} steps of {batch} tokens, fewer than training.minimum_steps ({minimum}); give it at "
-            f"least {enough:,} tokens ({enough / worst.size.params:.3g} a parameter), a smaller batch, or leave such "
-            "cells out by sweep.skip"
+            f"least {enough:,} tokens ({enough / worst.size.params:.3g} a parameter){others}"
         )
     if len(short) > MOST_LINES:
         yield f"and {len(short) - MOST_LINES} more sizes have cells of too few steps"

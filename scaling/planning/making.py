@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 from scaling.accounting import Count
 from scaling.config import HORIZONS, MIXTURE, SIZES, Study
 from scaling.planning.cells import FLOPS, Cell
+from scaling.planning.family import batch_at
 from scaling.planning.horizons import falls, horizon_at
-from scaling.planning.sizes import Settings, Size, Sizes
+from scaling.planning.rates import Rate, Rule
+from scaling.planning.sizes import BATCH_FACTOR, Settings, Size, Sizes
 from scaling.records import DataRecord, Horizon, Recipe, Role, Trajectory, shares
 
 SEEDS_PER_STUDY = 1000
@@ -79,8 +81,9 @@ class _Names(NamedTuple):
 class Maker:
     """Makes the trajectories of cells; what several of them have in common is made once."""
 
-    def __init__(self, study: Study, data: DataRecord, count: Count):
-        self._study, self._data = study, data
+    def __init__(self, study: Study, data: DataRecord, count: Count, rule: Rule | None = None):
+        """`rule` takes the place of the family's rules, where there is one."""
+        self._study, self._data, self._rule = study, data, rule
         self.sizes = Sizes(study, count)
         self._names: dict[tuple[str, ...], _Names] = {}
         self._shares: dict[str, dict[str, float]] = {}
@@ -101,8 +104,15 @@ class Maker:
         if names.size != "width":
             width = self.sizes.nearest(settings, width)
         size = self.sizes.at(settings, width)
+        rate = None
+        if self._rule is not None:
+            tokens, _ = _tokens(size, names.horizon, values[names.horizon])
+            rate = self._rule(size.params, float(tokens))
+            if rate.batch_tokens is not None:
+                factor = rate.batch_tokens / batch_at(size.model.width, size.study.training)
+                size = self.sizes.at((*settings, (BATCH_FACTOR, factor)), width)
         horizon = self._horizon(size, names.horizon, values[names.horizon], round_up)
-        recipe, identity = self._recipe(size, cell, names.numbers, horizon)
+        recipe, identity = self._recipe(size, cell, names.numbers, horizon, rate)
         return Placed(cell, size, recipe, identity, horizon)
 
     def trajectory(self, placed: Placed, horizons: Iterable[Horizon], role: Role) -> Trajectory:
@@ -116,12 +126,7 @@ class Maker:
         """At so many tokens, tokens a parameter, or FLOPs."""
         key = (size, kind, value, round_up)
         if key not in self._horizons:
-            if kind == FLOPS:
-                tokens, budget = Fraction(value) / size.flops_per_token, value
-            else:
-                numerator, denominator = value.as_integer_ratio()
-                numerator *= size.params if kind == "tokens_per_param" else 1
-                tokens, budget = Fraction(numerator, denominator), numerator * size.flops_per_token / denominator
+            tokens, budget = _tokens(size, kind, value)
             length, training = size.model.sequence_length, size.study.training
             self._horizons[key] = horizon_at(tokens, budget, size.recipe, length, training, round_up)
         return self._horizons[key]
@@ -137,16 +142,21 @@ class Maker:
             )
         return self._names[names]
 
-    def _recipe(self, size: Size, cell: Cell, numbers: tuple[str, ...], horizon: Horizon) -> tuple[Recipe, Any]:
+    def _recipe(
+        self, size: Size, cell: Cell, numbers: tuple[str, ...], horizon: Horizon, rate: Rate | None
+    ) -> tuple[Recipe, Any]:
         values = cell.values
         mixture = self._mixture(values[MIXTURE]) if MIXTURE in values else None
         steps = horizon.steps if falls(size.recipe.schedule) else None
-        key = (size, *(values[name] for name in numbers), numbers, mixture and tuple(mixture.items()), cell.seed, steps)
+        own = tuple(values[name] for name in numbers)
+        key = (size, own, numbers, mixture and tuple(mixture.items()), cell.seed, steps, rate)
         if key not in self._recipes:
             changes: dict[str, Any] = {
                 "seed": SEEDS_PER_STUDY * self._study.seed + cell.seed,
                 "total_steps": steps,
-                "learning_rate": size.learning_rate(
+                "learning_rate": rate.learning_rate
+                if rate is not None
+                else size.learning_rate(
                     values.get(RATE, size.study.training.learning_rate), values.get(RATE_FACTOR, 1.0)
                 ),
             }
@@ -163,3 +173,12 @@ class Maker:
             every = {name: weights.get(name, 0.0) for name in self._study.data.mixture}
             self._shares[key] = shares(every)
         return self._shares[key]
+
+
+def _tokens(size: Size, kind: str, value: float) -> tuple[Fraction, float]:
+    """(tokens, FLOPs) of a horizon before it is rounded to whole steps."""
+    if kind == FLOPS:
+        return Fraction(value) / size.flops_per_token, value
+    numerator, denominator = value.as_integer_ratio()
+    numerator *= size.params if kind == "tokens_per_param" else 1
+    return Fraction(numerator, denominator), numerator * size.flops_per_token / denominator

@@ -4,7 +4,7 @@ import gc
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from scaling.accounting import Count, counts
 from scaling.config import HORIZONS, CrossedConfig, DrawnConfig, IsoflopConfig, Study, StudyError, SweepConfig
@@ -23,7 +23,9 @@ from scaling.planning.feasibility import (
 )
 from scaling.planning.making import SEEDS_PER_STUDY, Maker, Placed
 from scaling.planning.plans import Plan, repeated
+from scaling.planning.rates import Rule, at_ratio
 from scaling.planning.skipping import never_held, rule_of
+from scaling.planning.tuning import Run, beside_of, too_short, tuning_of
 from scaling.records import DataRecord, Trajectory
 
 SEEN_BY_LAWS = {"width", "params", *HORIZONS, "learning_rate_factor", "batch_factor", "mixture"}
@@ -39,50 +41,66 @@ class _Group:
     by_horizon: dict[object, Placed] = field(default_factory=dict)
 
 
-def plan(study: Study, data: DataRecord, count: Count = counts) -> Plan:
+def plan(study: Study, data: DataRecord, count: Count = counts, rule: Rule | None = None) -> Plan:
     """What `study` trains on `data`: one trajectory for each size, setting and seed, its budgets as horizons.
+
+    `rule` is that of a tuned ladder, of whose bowls there is a law; without it the ladder is planned by the family's.
 
     Raises:
       StudyError: one line for each problem: field, value, fix.
     """
     with _no_collection():
-        return _planned(study, data, count)
+        return _planned(study, data, count, rule)
 
 
-def _planned(study: Study, data: DataRecord, count: Count) -> Plan:
+def _planned(study: Study, data: DataRecord, count: Count, rule: Rule | None) -> Plan:
     sweep = study.sweep
+    tuning = None if study.tuning is None else tuning_of(study, study.tuning, data, count)
     _refuse(seed_problems(study, FIRST_CHECK_SEED, (2**31 - 1) // SEEDS_PER_STUDY - 1))
     if isinstance(sweep, IsoflopConfig):
         _refuse(window_problems(sweep))
         _refuse(mixture_problems(study, sweep))
-    maker = Maker(study, data, count)
+    maker = Maker(study, data, count, None if rule is None or tuning is None else at_ratio(rule, tuning.ratio))
     skipped, kept, held = [], [], Counter[int]()
     for cell in cells(study, count):
         placed = maker.placed(cell)
-        rule = rule_of(sweep.skip, placed.value) if sweep.skip else None
-        if rule is None:
-            kept.append(placed)
+        skip = rule_of(sweep.skip, placed.value) if sweep.skip else None
+        short = too_short(study, placed) if tuning is not None and skip is None else None
+        if skip is not None:
+            held[skip] += 1
+            skipped.append(Skipped(cell, placed.size.model.width, sweep.skip[skip].because))
+        elif short is not None:
+            skipped.append(Skipped(cell, placed.size.model.width, short))
         else:
-            held[rule] += 1
-            skipped.append(Skipped(cell, placed.size.model.width, sweep.skip[rule].because))
+            kept.append(placed)
     if not kept:
-        raise StudyError(f"sweep.skip leaves out all {len(skipped)} cells; nothing is left to train")
+        why = "sweep.skip leaves out" if tuning is None else "sweep.skip, or too few steps, leave out"
+        raise StudyError(f"{why} all {len(skipped)} cells; nothing is left to train")
     groups, doubled = _grouped(kept, sweep)
     trajectories = tuple(_made(maker, groups))
     largest = max(placed.horizon.budget for placed in kept)
-    checks = expected_check(study, data, largest, count) if study.check.enabled else ()
+    checks = expected_check(study, data, largest, count, rule) if study.check.enabled else ()
     examples = _examples(groups, trajectories)
     if isinstance(sweep, IsoflopConfig):
         windows = isoflop.windows(study, sweep, count)
         trained = {(one.size.model.width, one.cell.values[FLOPS]) for one in kept}
         asked = [one for one in isoflop.budget_cells(study, windows, count) if (one.width, one.budget) in trained]
-        short = cell_problems(study, asked, lambda budget: isoflop.cheapest_enough(study, sweep, budget, count))
+        too_few = cell_problems(study, asked, lambda budget: isoflop.cheapest_enough(study, sweep, budget, count))
         own_notes = isoflop.notes(study, sweep, windows, count)
     else:
-        short, own_notes = short_problems(study, kept), _notes(sweep, kept, doubled)
-    _refuse([*short, *trajectory_problems(study, examples), *text_problems([*examples, *checks])])
+        too_few, own_notes = short_problems(study, kept), _notes(sweep, kept, doubled)
+    _refuse([*([] if tuning else too_few), *trajectory_problems(study, examples), *text_problems([*examples, *checks])])
     notes = (*_own(study), *own_notes, *never_held(sweep.skip, held), *repeated(trajectories))
-    return Plan(study, data, trajectories, checks, notes, tuple(skipped))
+    if tuning is not None and rule is not None:
+        ladder = list(_ladder(groups, trajectories))
+        tuning = replace(tuning, beside=beside_of(study, tuning, data, rule, ladder, count))
+    return Plan(study, data, trajectories, checks, notes, tuple(skipped), tuning)
+
+
+def _ladder(groups: Sequence[_Group], trajectories: Sequence[Trajectory]) -> Iterator[tuple[Placed, Run]]:
+    for group, trajectory in zip(groups, trajectories, strict=True):
+        for placed in group.by_horizon.values():
+            yield placed, Run(trajectory, placed.horizon)
 
 
 def _grouped(kept: Sequence[Placed], sweep: SweepConfig) -> tuple[list[_Group], int]:

@@ -10,6 +10,7 @@ from scaling.planning.cells import Skipped
 from scaling.planning.disk import checkpoint_bytes, model_bytes, sweep_bytes
 from scaling.planning.machine import process_count
 from scaling.planning.packing import packed_makespan
+from scaling.planning.tuning import Tuning
 from scaling.records import DataRecord, Role, Trajectory
 
 
@@ -59,7 +60,27 @@ class Plan:
     notes: tuple[str, ...]
     """What a person should know and that does not forbid the plan."""
     skipped: tuple[Skipped, ...] = ()
-    """Cells that sweep.skip leaves out."""
+    """Cells that are left out: by sweep.skip, or of a tuned ladder."""
+    tuning: Tuning | None = None
+    """Of a tuned ladder: what is trained beside the sweep, before and after."""
+
+    @property
+    def rates_are_known(self) -> bool:
+        """Whether the sweep is planned as it will be trained: a tuned ladder has to have its law."""
+        return self.tuning is None or self.tuning.beside is not None
+
+    def of(self, trajectories: Sequence[Trajectory]) -> "Plan":
+        """The plan of these trajectories alone, as one stage of this one."""
+        return Plan(self.study, self.data, tuple(trajectories), (), ())
+
+    @property
+    def stages(self) -> tuple["Plan", ...]:
+        """Of a tuned ladder the bowls, the ladder, and what is trained beside it as soon as that is known."""
+        if self.tuning is None:
+            return (self,)
+        beside = self.tuning.beside
+        further = () if beside is None else (self.of(beside.trajectories),)
+        return (self.of(self.tuning.trajectories), self, *further)
 
     @cached_property
     def training_tokens(self) -> tuple[int, ...]:
@@ -131,7 +152,19 @@ class Plan:
                 "model_bytes": plan_model_bytes(self),
             },
             "notes": list(self.notes),
-        } | self._skipped()
+        } | (self._skipped() | self._tuning())
+
+    def _tuning(self) -> dict[str, Any]:
+        if self.tuning is None:
+            return {}
+        bowls, _, *beside = self.stages
+        told = {
+            "tokens_per_param": self.tuning.ratio,
+            "rates_are_known": self.rates_are_known,
+            "bowls": [vars(row) for row in bowls.rows()],
+            "beside": [vars(row) for one in beside for row in one.rows()],
+        }
+        return {"tuning": told}
 
     def _skipped(self) -> dict[str, Any]:
         if not self.skipped:

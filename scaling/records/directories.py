@@ -15,6 +15,7 @@ A run directory holds
     jobs/                               what each job reads, its log, and why it failed where it did
     sets/<set>/                         named held-out sets in tokens; sets.json says which are measured now
     compiled/                           what each program takes, found before it was run
+    tuning/<bowls>/                     of a tuned ladder: the law of its bowls, what it was fitted to and what it gives
     observations.csv, laws/, report/    indices of the above: they can be rebuilt
     counts.json                         the same, of models with a part of the user's own
     known_entropy.json                  the entropy of synthetic text, found before training
@@ -114,6 +115,10 @@ class RunDirectory:
     @property
     def laws(self) -> Path:
         return self.root / "laws"
+
+    @property
+    def tuning(self) -> Path:
+        return self.root / "tuning"
 
     @property
     def check(self) -> Path:

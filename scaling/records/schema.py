@@ -25,8 +25,10 @@ from scaling.records.batches import BatchSizes, BatchStage
 SCHEMA = 1
 """Version of every record here; a reader refuses a newer one by name."""
 
-Role = Literal["fit", "check", "mixture"]
-"""fit: what the study's laws see; check: the larger model; mixture: at another mixture than the study's own."""
+Role = Literal["fit", "check", "mixture", "tuning", "regret", "corner", "earlier"]
+"""fit: what the study's laws see; check: the larger model; mixture: at another mixture than the study's own. Of a tuned
+ladder tuning: its bowls; regret, corner: what its law is judged by; earlier, in indices alone: trained for the sweep at
+settings that it no longer has."""
 
 
 class DomainRecord(Part):

@@ -7,7 +7,7 @@ from string import Template
 
 from scaling.laws import Diagnostic, LawFit, count, number
 from scaling.records import replace
-from scaling.reporting import entropy, interactive, measured
+from scaling.reporting import entropy, interactive, measured, tuned
 from scaling.reporting.charts import Chart, charts
 from scaling.reporting.contents import Contents
 from scaling.reporting.figures import write_figures
@@ -44,6 +44,7 @@ def html_page(contents: Contents, drawn: Sequence[Chart], key: str) -> str:
         answers=_answers(contents),
         trust=html.escape(contents.trust),
         check=_check(contents),
+        tuned=_tuned(contents),
         known=_known(contents),
         sets=_sets(contents),
         charts="\n".join(_section(by_key[name]) for name in results if name in by_key),
@@ -120,6 +121,11 @@ def _check(contents: Contents) -> str:
     return f"<p>{intro}</p>" + _table(("who", "said", "error"), rows)
 
 
+def _tuned(contents: Contents) -> str:
+    found = tuned.lines(contents.law)
+    return f"<h2>Tuning</h2>{_list(found)}" if found else ""
+
+
 def _known(contents: Contents) -> str:
     if contents.known is None:
         return ""
@@ -131,7 +137,7 @@ def _known(contents: Contents) -> str:
 def _sets(contents: Contents) -> str:
     """Of the own text and each named set the largest models of each size; of the latter all when asked for."""
     rows = contents.observations
-    main = [row for row in rows if row.role != "mixture"]
+    main = [row for row in rows if row.role in ("fit", "check")]
     own = _table(*measured.own_table(measured.largest(main)))
     parts = [f"<h2>Measured on held-out sets</h2><h3>{html.escape(measured.OWN.capitalize())}</h3>{own}"]
     for name in measured.set_names(rows):

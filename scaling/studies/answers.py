@@ -1,8 +1,10 @@
 """The laws of a study, and what they answer. A law is fitted again only when its data or settings changed."""
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from dataclasses import replace as changed
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import polars as pl
 from scaling import laws
 from scaling.accounting import Count, counts
 from scaling.config import Study
-from scaling.laws import LawError, LawFit
+from scaling.laws import Estimate, Interval, LawError, LawFit
 from scaling.planning import cost_table
 from scaling.records import (
     DomainObservation,
@@ -22,12 +24,16 @@ from scaling.records import (
     pretty_json,
     replace,
 )
+from scaling.studies.regret import Judged
 from scaling.studies.swept import rows_of
+from scaling.studies.tuned_law import TunedLaw
 
 OF_DOMAIN = tuple(DomainObservation.model_fields)
 """What a row says of each domain of a mixture."""
 MAIN = "chinchilla"
 """The law that answers and that the check tests."""
+FURTHER = 10.0
+"""Times the largest budget, where the intervals of a tuned ladder are compared."""
 NESTED = {"metrics", "domains", "bits_per_byte_se", "by_position", "sets"}
 """What an observation holds beside numbers, or not always."""
 
@@ -93,8 +99,11 @@ def fit_all(
     rows: Sequence[Observation],
     count: Count = counts,
     diverged: pl.DataFrame | None = None,
+    measured: dict[str, Any] | None = None,
 ) -> Fitted:
     """Every law of the study, written to laws/<name>.json. `diverged` are runs of no loss, as swept.py has them.
+
+    `measured` is what `tuned` says of a tuned ladder: the law that answers carries it in its intervals and details.
 
     Raises:
       LawError: the law that answers cannot be fitted to an IsoFLOP design.
@@ -112,7 +121,7 @@ def fit_all(
     for name, (data, own) in wanted.items():
         path = directory.laws / f"{name}.json"
         try:
-            fitted[name] = _fit(path, data(), own | shared)
+            fitted[name] = _fit(path, data(), own | shared, measured if name == MAIN else None)
         except LawError as error:
             if name == MAIN and study.sweep.design == "isoflop":
                 raise
@@ -121,13 +130,46 @@ def fit_all(
     return Fitted(fitted, seen.said, tuple(problems))
 
 
-def _fit(path: Path, table: pl.DataFrame, settings: dict[str, Any]) -> LawFit:
+def tuned(judged: Judged | None, law: TunedLaw | None) -> dict[str, Any] | None:
+    """What the law that answers says of the tuning of its runs; None of a study without."""
+    if judged is None or law is None:
+        return None
+    rate = law.laws["learning_rate"]
+    values = ", ".join(f"{name} {value:.4g}" for name, value in rate.params.items())
+    return {"law": law.key, "equation": f"{rate.equation}: {values}", "left_out": list(law.left_out)} | judged.as_json()
+
+
+def _fit(path: Path, table: pl.DataFrame, settings: dict[str, Any], measured: dict[str, Any] | None = None) -> LawFit:
     data = hashlib.sha256(table.write_csv().encode()).hexdigest()
-    key = content_hash([data, repr(sorted(settings.items())), laws.SCHEMA])
+    key = content_hash([data, repr(sorted(settings.items())), laws.SCHEMA, *([] if measured is None else [measured])])
     made_from = path.with_suffix(".made-from")
     if path.exists() and made_from.exists() and made_from.read_text() == key:
         return laws.load(path)
     law = laws.fit(table, **settings)
+    if measured is not None:
+        law = _carrying(law, table, settings, measured)
     replace(path, pretty_json(law.as_json()))
     replace(made_from, key.encode())
     return law
+
+
+def _carrying(plain: LawFit, table: pl.DataFrame, settings: dict[str, Any], measured: dict[str, Any]) -> LawFit:
+    """`plain` with intervals that hold what was measured of its runs' tuning, and how much wider that made them."""
+    beyond = tuple(measured["beyond"])
+    law = laws.fit(table, **settings, beyond=beyond) if any(beyond) else plain
+    wide, narrow = (_spreads(one, table) for one in (law, plain))
+    widened = {name: wide[name] / narrow[name] for name in wide if narrow[name] > 0}
+    return changed(law, details=law.details | {"tuning": measured | {"widened": widened}})
+
+
+def _spreads(law: LawFit, table: pl.DataFrame) -> dict[str, float]:
+    """ln of high over low of what the law is asked for: a parameter's own interval may end at a bound."""
+    flops = float(table["flops"].to_numpy().max())
+    largest = law.predict(params=law.ranges["params"][1], tokens=law.ranges["tokens"][1]).confidence
+    further = law.optimum(flops=FURTHER * flops)
+    asked: dict[str, Interval | Estimate] = {
+        "loss_of_largest": largest,
+        "loss_at_10x": further.loss,
+        "params_at_10x": further.params,
+    }
+    return {name: math.log(one.high / one.low) for name, one in asked.items() if 0 < one.low < one.high}

@@ -17,7 +17,7 @@ import numpy as np
 from scaling.accounting import Count, counts
 from scaling.config import Study
 from scaling.laws import Estimate, LawFit
-from scaling.planning import check_trajectories, cost_table, nearest_width, next_width, params_at
+from scaling.planning import Rule, check_trajectories, cost_table, nearest_width, next_width, params_at
 from scaling.records import (
     DataRecord,
     Observation,
@@ -44,12 +44,22 @@ class Check:
         return content_hash(self.prediction)[:12]
 
 
-def prepare(study: Study, data: DataRecord, law: LawFit, rows: Sequence[Observation], count: Count = counts) -> Check:
-    """The check of `law`: at least budget_multiple x the largest fitted budget, at the allocation that it predicts."""
+def prepare(
+    study: Study,
+    data: DataRecord,
+    law: LawFit,
+    rows: Sequence[Observation],
+    count: Count = counts,
+    rule: Rule | None = None,
+) -> Check:
+    """The check of `law`: at least budget_multiple x the largest fitted budget, at the allocation that it predicts.
+
+    `rule` gives a tuned ladder's settings at the check's own N and D.
+    """
     budget = study.check.budget_multiple * max(row.budget for row in rows)
     wanted = law.optimum(flops=budget)
     width = width_for(wanted.params, max(row.params for row in rows), study, count)
-    trajectories = check_trajectories(study, data, width, budget, count)
+    trajectories = check_trajectories(study, data, width, budget, count, rule)
     first = trajectories[0]
     tokens = first.horizons[0].tokens
     flops = float(tokens) * first.flops_per_token

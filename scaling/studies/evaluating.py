@@ -10,7 +10,7 @@ from scaling.engines import EXIT_DISK_FULL
 from scaling.records import Observation, RecordError, RunDirectory, exclusive
 from scaling.studies import report, sets, show_sets, terminal
 from scaling.studies.answers import MAIN, write_observations
-from scaling.studies.status import observations
+from scaling.studies.status import observations, read
 
 DONE, FAILED = 0, 1
 
@@ -58,7 +58,7 @@ def evaluate(root: Path, asked: Mapping[str, SetConfig], engine: Sequence[str] =
         if result.status != "done":
             terminal.warn(result.message)
     names = [one.record.name for one in named]
-    rows, _ = observations(directory)
+    rows, _ = observations(directory, read(root).planned)
     if as_json:
         print(json.dumps(_as_json(rows, names), indent=2))
     else:

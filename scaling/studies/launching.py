@@ -8,10 +8,19 @@ from pathlib import Path
 from scaling.config import Study, StudyError, load_study
 from scaling.engines import Order, engine_of
 from scaling.planning import left_of
-from scaling.records import Job, RecordError, RunDirectory, pretty_json, read_json, replace, replace_all
-from scaling.studies import terminal
+from scaling.records import (
+    Job,
+    RecordError,
+    RunDirectory,
+    Trajectory,
+    pretty_json,
+    read_json,
+    replace,
+    replace_all,
+)
+from scaling.studies import staged, terminal, tuning
 from scaling.studies.job_settings import settings_of
-from scaling.studies.preparing import prepare
+from scaling.studies.preparing import Prepared, prepare
 from scaling.studies.sweep import ended, left_jobs, resources_for, run_jobs
 
 DONE = 0
@@ -36,7 +45,8 @@ def launch(study: Study, root: Path, *, dry_run: bool) -> int:
     prepared = prepare(study, root)
     directory = prepared.directory
     settings = settings_of(study, directory, prepared.keys)
-    queued, left = left_jobs(engine, directory, prepared.planned.trajectories, settings)
+    stage, trajectories = _stage(study, prepared, dry_run)
+    queued, left = left_jobs(engine, directory, trajectories, settings)
     orders = _orders(study, directory, left)
     for order in orders:
         engine.refuse(order.resources)
@@ -47,9 +57,22 @@ def launch(study: Study, root: Path, *, dry_run: bool) -> int:
     if orders:
         engine.submit(orders)
     already = f"; {len(queued)} were queued already" if queued else ""
-    terminal.line(f"submitted {len(orders)} jobs{already}")
+    terminal.line(f"submitted {len(orders)} jobs{stage}{already}")
     terminal.line(f"scaling status {root} says how far they are; scaling run collects them, fits and reports")
     return DONE
+
+
+def _stage(study: Study, prepared: Prepared, dry_run: bool) -> tuple[str, Sequence[Trajectory]]:
+    """(what to say of it, what to submit): of a tuned ladder the stage that it is at, its law fitted as soon as it can
+    be; the sweep of other studies."""
+    found = staged.current_stage(prepared.planned, prepared.directory)
+    if found is None:
+        return "", prepared.planned.trajectories
+    if found.name == staged.LAW and not dry_run:
+        found = staged.current_stage(tuning.with_law(study, prepared).planned, prepared.directory)
+        assert found is not None
+    terminal.warn(f"{found} of a tuned ladder; launch again when it is done, or scaling run")
+    return f" of {found}", found.trajectories
 
 
 def cancel(root: Path) -> int:

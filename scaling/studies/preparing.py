@@ -6,9 +6,10 @@ from pathlib import Path
 from scaling.accounting import Count
 from scaling.config import Study, dump_study
 from scaling.data import Tokens, save
-from scaling.planning import Plan, plan, plan_checkpoint_bytes, plan_model_bytes
+from scaling.planning import Plan, plan_checkpoint_bytes, plan_model_bytes
 from scaling.records import RunDirectory, exclusive, replace
-from scaling.studies import known, own_parts, preflight, sets, show, show_plan, terminal, text
+from scaling.studies import known, own_parts, preflight, sets, show, show_plan, staged, terminal, text
+from scaling.studies.tuned_law import TunedLaw
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,13 @@ class Prepared:
     tokens: Tokens
     said: tuple[str, ...]
     """Of the sets."""
+    law: TunedLaw | None = None
+    """Of a tuned ladder's bowls, once they are trained."""
 
     def announce(self) -> None:
         """Say what will run, and where."""
         show.text(self.planned, self.tokens)
-        show_plan.totals(self.planned)
-        show_plan.skipped(self.planned.skipped)
+        show_plan.stages(self.planned)
         for line in (f"run directory: {self.directory.root}", *self.said):
             terminal.line(line)
 
@@ -46,8 +48,9 @@ def prepare(study: Study, root: Path) -> Prepared:
     named = sets.read(study, tokens, study.evaluation.sets, "evaluation.sets.")
     directory = RunDirectory(root)
     count = own_parts.counter(study, directory)
-    planned = plan(study, tokens.record, count)
-    preflight.check_space(root, plan_checkpoint_bytes(planned), plan_model_bytes(planned))
+    planned = staged.planned(study, tokens.record, count, directory)
+    checkpoints, models = (sum(map(size, planned.stages)) for size in (plan_checkpoint_bytes, plan_model_bytes))
+    preflight.check_space(root, checkpoints, models)
     root.mkdir(parents=True, exist_ok=True)
     with exclusive(directory.lock, wait=True, holder="scaling run"):
         save(tokens, directory.data)

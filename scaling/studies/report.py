@@ -10,6 +10,7 @@ import numpy as np
 
 from scaling.config import dump_study, load_study
 from scaling.laws import load
+from scaling.planning import Plan
 from scaling.records import RecordError, RunDirectory, TrajectoryDirectory, content_hash, provenance, read_json
 from scaling.reporting import PAGE, Answer, Contents, LossCurve, made_from, write_report
 from scaling.studies import known, show
@@ -27,9 +28,9 @@ def write(root: Path) -> Path:
       StudyError: `root` is not a run directory.
       RecordError: nothing was fitted in `root` yet.
     """
-    read(root)
+    planned = read(root).planned
     directory = RunDirectory(root)
-    return write_report(_contents(directory), directory.report, _key(directory))
+    return write_report(_contents(directory, planned), directory.report, _key(directory))
 
 
 def refresh(root: Path) -> Path:
@@ -39,12 +40,12 @@ def refresh(root: Path) -> Path:
     return page if made_from(page) == _key(directory) else write(root)
 
 
-def _contents(directory: RunDirectory) -> Contents:
+def _contents(directory: RunDirectory, planned: Plan) -> Contents:
     laws = {path.stem: load(path) for path in sorted(directory.laws.glob("*.json"))}
     if MAIN not in laws:
         raise RecordError(f"{directory.root} has no laws/{MAIN}.json yet; `scaling run` fits it when the sweep is done")
     study = load_study(directory.study)
-    rows, diverged = observations(directory)
+    rows, diverged = observations(directory, planned)
     fitted = [row for row in rows if row.role == "fit"]
     check = check_result(directory)
     return Contents(
@@ -74,6 +75,7 @@ def _key(directory: RunDirectory) -> str:
     files += [directory.known_entropy] if directory.known_entropy.is_file() else []
     files += sorted(directory.trajectories.glob("*/diverged.json"))
     files += sorted(directory.trajectories.glob("*/stopped.json"))
+    files += sorted(directory.tuning.glob("*/law.json"))
     files += sorted(directory.trajectories.glob("*/evaluations/*/*.json"))
     files += [directory.sets_index] if directory.sets_index.is_file() else []
     return content_hash([[str(path.relative_to(directory.root)), path.read_text()] for path in files] + [provenance()])

@@ -4,12 +4,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from scaling.accounting import Count
 from scaling.config import Study
 from scaling.laws import LawFit
 from scaling.planning import Plan, left_in
 from scaling.records import Observation, RunDirectory, Trajectory, exclusive
 from scaling.studies import (
+    answers,
     check,
     compiled,
     known,
@@ -19,12 +19,14 @@ from scaling.studies import (
     show_compiled,
     show_sets,
     show_status,
+    show_tuning,
     swept,
     terminal,
+    tuning,
 )
 from scaling.studies.answers import MAIN, fit_all, write_observations
 from scaling.studies.examined import Examined
-from scaling.studies.preparing import prepare
+from scaling.studies.preparing import Prepared, prepare
 from scaling.studies.status import observations
 from scaling.studies.sweep import DONE, FAILED, ended, train
 
@@ -40,28 +42,41 @@ def run(study: Study, root: Path) -> int:
     started = time.monotonic()
     prepared = prepare(study, root)
     prepared.announce()
-    directory, planned, keys = prepared.directory, prepared.planned, prepared.keys
-    _refuse_what_cannot_fit(study, directory, planned)
-    code = _train(study, directory, planned.trajectories, "sweep", keys)
+    directory, keys = prepared.directory, prepared.keys
+    _refuse_what_cannot_fit(study, directory, prepared.planned)
+    code, prepared = tuning.tune(study, prepared)
+    if code == DONE:
+        code = _sweep(study, prepared)
     if code == DONE:
         code = _measure(study, directory, keys)
     if code == DONE:
-        code = _conclude(study, directory, planned.trajectories, prepared.count, keys)
+        code = _conclude(study, prepared)
     show.end(code, directory, time.monotonic() - started)
     return code
 
 
-def _conclude(
-    study: Study, directory: RunDirectory, planned: Sequence[Trajectory], count: Count, keys: Sequence[str]
-) -> int:
+def _sweep(study: Study, prepared: Prepared) -> int:
+    """Train the sweep, and what a tuned one is judged by."""
+    directory, planned, keys = prepared.directory, prepared.planned, prepared.keys
+    beside = () if planned.tuning is None or planned.tuning.beside is None else planned.tuning.beside.trajectories
+    if beside:
+        _refuse_what_cannot_fit(study, directory, planned)
+    code = _train(study, directory, planned.trajectories, "sweep", keys)
+    return code if code != DONE or not beside else _train(study, directory, beside, "regret", keys)
+
+
+def _conclude(study: Study, prepared: Prepared) -> int:
     """From observations to the report; where several sweeps are at it, one after another."""
+    directory, planned, count = prepared.directory, prepared.planned, prepared.count
     with exclusive(directory.lock, wait=True, holder="scaling run"):
-        rows, diverged = observations(directory)
+        rows, diverged = observations(directory, planned)
         for line in diverged:
             terminal.warn(line)
         write_observations(directory, rows)
         fitted = [row for row in rows if row.role == "fit"]
-        found = fit_all(study, directory, fitted, count, swept.diverged(directory, planned))
+        judged = tuning.judge(directory, planned, prepared.law)
+        lost = swept.diverged(directory, planned.trajectories)
+        found = fit_all(study, directory, fitted, count, lost, answers.tuned(judged, prepared.law))
         for line in found.said:
             terminal.line(line)
         for line in found.problems:
@@ -71,28 +86,23 @@ def _conclude(
     if MAIN not in laws:
         terminal.line(f"no {MAIN} law: nothing to answer, nothing to check; the runs are in {directory.observations}")
         return DONE
+    show_tuning.measured(laws[MAIN])
     show.answers(study, laws[MAIN], fitted)
     show.entropy(known.read(directory), laws[MAIN])
     show_sets.everything(directory, fitted)
-    code = _check(study, directory, planned, laws[MAIN], fitted, count, keys) if study.check.enabled else DONE
+    code = _check(study, prepared, laws[MAIN], fitted) if study.check.enabled else DONE
     with exclusive(directory.lock, wait=True, holder="scaling run"):
-        rows, _ = observations(directory)
+        rows, _ = observations(directory, planned)
         write_observations(directory, rows)
         report.refresh(directory.root)
     return code
 
 
-def _check(
-    study: Study,
-    directory: RunDirectory,
-    sweep: Sequence[Trajectory],
-    law: LawFit,
-    rows: Sequence[Observation],
-    count: Count,
-    keys: Sequence[str],
-) -> int:
+def _check(study: Study, prepared: Prepared, law: LawFit, rows: Sequence[Observation]) -> int:
     """Predict, commit the prediction, train, compare."""
-    planned = check.prepare(study, sweep[0].data, law, rows, count)
+    directory, sweep, keys = prepared.directory, prepared.planned.trajectories, prepared.keys
+    rule = None if prepared.law is None else prepared.law.rule
+    planned = check.prepare(study, prepared.planned.data, law, rows, prepared.count, rule)
     show.prediction(planned, *check.commit(directory, planned))
     left = [one for one in planned.trajectories if left_in(directory, one, study.checkpoints.keep_forks)]
     _refuse_large(study, directory, left, compiled.known(study, directory, sweep))
@@ -113,7 +123,8 @@ def _refuse_what_cannot_fit(study: Study, directory: RunDirectory, planned: Plan
     Raises:
       StudyError: names every cell that cannot fit.
     """
-    left = [one for one in planned.trajectories if left_in(directory, one, study.checkpoints.keep_forks)]
+    every = [one for stage in planned.stages for one in stage.trajectories]
+    left = [one for one in every if left_in(directory, one, study.checkpoints.keep_forks)]
     if left and study.command is not None:
         terminal.line(f"command {study.command} trains: there is no program to compile ahead")
     if not left or not _compiles_here(study):  # this machine's devices are not those of the jobs

@@ -10,7 +10,9 @@ from rich.table import Table
 from scaling.laws import count
 from scaling.planning import Plan, ShapeRow, device_hours, plan_checkpoint_bytes, plan_model_bytes, shape_rows
 from scaling.planning.cells import Skipped, shown
+from scaling.records import RunDirectory
 from scaling.studies.done import Done
+from scaling.studies.done import done as done_of
 from scaling.studies.progress import duration
 from scaling.studies.show import console
 
@@ -20,6 +22,50 @@ MOST_SHAPES = 60
 """That are listed."""
 MOST_VALUES = 4
 """Of what skipped cells have in common, in full."""
+
+
+def staged_plan(planned: Plan, directory: RunDirectory | None) -> None:
+    """A plan, of a tuned ladder each of its stages; with what of it is done in `directory`."""
+    headings = _headings(planned)
+    for heading, stage in zip(headings, planned.stages, strict=True):
+        if heading:
+            console().print(heading)
+        plan(stage, None if directory is None else done_of(stage, directory))
+    if headings[-1] and planned.tuning is not None and planned.tuning.beside is None:
+        console().print(_later(planned))
+
+
+def stages(planned: Plan) -> None:
+    """The totals of each stage, and what is left out."""
+    for heading, stage in zip(_headings(planned), planned.stages, strict=True):
+        if heading:
+            console().print(heading)
+        totals(stage)
+        skipped(stage.skipped)
+
+
+def _headings(planned: Plan) -> list[str]:
+    """Of each stage; one that is empty for a study of one."""
+    if planned.tuning is None:
+        return [""]
+    bowls = len(planned.tuning.bowls)
+    held = sum(one.held for one in planned.tuning.bowls)
+    first = f"[bold]stage 1, the bowls[/]: {bowls} cells, {held} of them held out"
+    if planned.tuning.beside is None:
+        return [first, "\n[bold]stage 3, the ladder[/], expected: rates are read off the law of the bowls (stage 2)"]
+    ladder = "\n[bold]stage 3, the ladder[/], at the rates of the law of the bowls (stage 2, done)"
+    return [first, ladder, "\n[bold]stage 4, regret and corners[/]"]
+
+
+def _later(planned: Plan) -> str:
+    assert planned.tuning is not None
+    assert planned.study.tuning is not None
+    held = sum(one.held for one in planned.tuning.bowls)
+    corners = planned.study.tuning.corners
+    return (
+        f"stage 4, regret and corners: {held} runs at the law's rate in the held-out cells, {corners} at corners "
+        "of the ladder; planned with the law"
+    )
 
 
 def plan(planned: Plan, done: Done | None = None) -> None:

@@ -24,6 +24,10 @@ def status(found: RunStatus) -> None:
         f"{found.study.name}: {found.done_flops:.2e} of {found.total_flops:.2e} FLOPs "
         f"({found.done_flops / found.total_flops:.0%})"
     )
+    if found.stage:
+        out.print(f"{found.stage} of a tuned ladder")
+    for note in found.planned.notes if found.stage else ():
+        out.print(escape(f"note: {note}"), soft_wrap=True)
     for text in (*diverged(found), *failed(found.failures, str(found.directory.root))):
         out.print(escape(text), soft_wrap=True)
     out.print(f"laws: {', '.join(found.laws) or 'none yet'}")

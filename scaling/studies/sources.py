@@ -10,9 +10,8 @@ import polars as pl
 from scaling.config import Study, StudyError, load_study
 from scaling.data import load_record
 from scaling.laws import LawForm
-from scaling.planning import plan
 from scaling.records import RunDirectory
-from scaling.studies import swept, terminal
+from scaling.studies import staged, swept, terminal
 from scaling.studies.answers import settings_of
 from scaling.studies.own_parts import counter
 from scaling.studies.reduction import Reduced, Sweep, reduced
@@ -65,6 +64,8 @@ def source_of(
         cells = reduced(directory.observations, sweep, columns, forms)
         return Source(cells.table, settings, cells.columns, directory.laws, cells)
     rows = _of_own_mixture(directory.observations, forms) if study.sweep.mixtures else directory.observations
+    if study.tuning is not None:
+        rows = _of_a_stage(rows, forms)
     if several and not any(set(swept.SETTINGS) & set(form.columns) for form in forms):
         rows = _best(directory, study, columns)
     return Source(_measured(rows, columns), settings, columns, directory.laws)
@@ -86,8 +87,8 @@ def _best(directory: RunDirectory, study: Study, columns: Mapping[str, str]) -> 
             f"--columns loss={loss}: {directory.root} has runs of one N and D at several learning rates or batches; "
             f"add --best-over learning_rate, to take the best of each by {loss}"
         )
-    planned = plan(study, load_record(directory.data), counter(study, directory)).trajectories
-    found = swept.rows_of(_fitted(directory), swept.diverged(directory, planned))
+    planned = staged.planned(study, load_record(directory.data), counter(study, directory), directory)
+    found = swept.rows_of(_fitted(directory), swept.diverged(directory, planned.trajectories))
     for line in found.said:
         terminal.warn(line)
     return found.table
@@ -98,6 +99,13 @@ def _of_own_mixture(path: Path, forms: Sequence[LawForm]) -> Path | pl.DataFrame
     if any(name.startswith("share_") for form in forms for name in form.inputs):
         return path
     return pl.read_csv(path, infer_schema_length=None).filter(pl.col("role") != "mixture")
+
+
+def _of_a_stage(rows: Path | pl.DataFrame, forms: Sequence[LawForm]) -> pl.DataFrame:
+    """Of a tuned ladder the bowls for forms that read a raw sweep, else the ladder."""
+    table = pl.read_csv(rows, infer_schema_length=None) if isinstance(rows, Path) else rows
+    raw = any(set(swept.SETTINGS) & set(form.columns) for form in forms)
+    return table.filter(pl.col("role").is_in(["tuning"] if raw else ["fit", "check", "mixture"]))
 
 
 def _measured(observations: Path | pl.DataFrame, columns: Mapping[str, str]) -> Path | pl.DataFrame:

@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 from scaling.config import Study, StudyError, load_study
 from scaling.data import load_record
-from scaling.planning import plan
+from scaling.planning import Plan
 from scaling.records import Failure, Job, Observation, RunDirectory, Trajectory, TrajectoryDirectory, read_json
+from scaling.studies import staged
 from scaling.studies.own_parts import counter
 
 State = Literal["waiting", "training", "done", "diverged", "stopped", "failed"]
@@ -43,12 +44,20 @@ class RunStatus:
 
     study: Study
     directory: RunDirectory
+    planned: Plan
     trajectories: tuple[TrajectoryStatus, ...]
+    """Of every stage, as far as it is planned exactly."""
     failures: tuple[Failure, ...]
     """Jobs that failed, with their cause."""
     laws: tuple[str, ...]
     check: dict[str, Any] | None
     """The newest check's result."""
+
+    @property
+    def stage(self) -> str:
+        """Of a tuned ladder, which one it is at; empty of other studies."""
+        found = staged.current_stage(self.planned, self.directory)
+        return "" if found is None else str(found)
 
     @property
     def done_flops(self) -> float:
@@ -71,12 +80,14 @@ def read(root: Path) -> RunStatus:
             f"{root} is not a run directory: it has no study.yaml; give the folder that `scaling run` wrote"
         )
     study = load_study(directory.study)
-    trajectories = plan(study, load_record(directory.data), counter(study, directory)).trajectories
+    planned = staged.planned(study, load_record(directory.data), counter(study, directory), directory)
+    every = [one for stage in staged.stages(planned) for one in stage.trajectories] or planned.trajectories
     failures = directory.failures()
     return RunStatus(
         study=study,
         directory=directory,
-        trajectories=progress(directory, trajectories, failed_trajectories(directory, failures)),
+        planned=planned,
+        trajectories=progress(directory, every, failed_trajectories(directory, failures)),
         failures=tuple(failures),
         laws=tuple(path.stem for path in sorted(directory.laws.glob("*.json"))),
         check=check_result(directory),
@@ -145,8 +156,9 @@ def check_result(directory: RunDirectory) -> dict[str, Any] | None:
     return read_json(results[-1]) if results else None
 
 
-def observations(directory: RunDirectory) -> tuple[list[Observation], list[str]]:
-    """(every committed horizon of trajectories that did not diverge, a line for each that ended early).
+def observations(directory: RunDirectory, planned: Plan | None = None) -> tuple[list[Observation], list[str]]:
+    """(every committed horizon of trajectories that did not diverge, in the roles that they have in `planned`; a line
+    for each that ended early).
 
     Raises:
       StudyError: they are those of a simulation.
@@ -172,6 +184,8 @@ def observations(directory: RunDirectory) -> tuple[list[Observation], list[str]]
                 f"{trajectory.root.name} was stopped at {said['tokens']:,} tokens: its loss {said['loss']:.4f} "
                 f"is above {above:g} times the {best['loss']:.4f} of {best['trajectory']}"
             )
+    if planned is not None and (planned.tuning is not None or directory.tuning.exists()):
+        rows = staged.relabelled(rows, planned)
     rows.sort(key=lambda row: (row.role != "fit", row.budget, row.params, row.seed))
     return rows, diverged
 
@@ -181,6 +195,7 @@ def as_json(status: RunStatus) -> dict[str, Any]:
     return {
         "study": status.study.name,
         "directory": str(status.directory.root),
+        **({"stage": status.stage} if status.stage else {}),
         "done_flops": status.done_flops,
         "total_flops": status.total_flops,
         "trajectories": [

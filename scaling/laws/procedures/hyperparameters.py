@@ -76,7 +76,7 @@ def fit(rows: Table, form: LawForm, settings: Settings) -> LawFit:
     swept, noise = _swept(rows, hyper, form.output, str(dict(form.options).get("edge", "leave_out")))
     design = np.column_stack([np.ones(len(swept.rows)), *(swept.inputs[:, CELL.index(x)] for x in form.inputs)])
     x, y, se = design[swept.used], swept.best[swept.used], swept.best_se[swept.used]
-    if np.linalg.matrix_rank(x - [0.0, *x[:, 1:].mean(axis=0)], tol=1e-6) < x.shape[1]:
+    if len(x) < x.shape[1] or np.linalg.matrix_rank(x - [0.0, *x[:, 1:].mean(axis=0)], tol=1e-6) < x.shape[1]:
         raise LawError(
             f"{len(x)} of {len(swept.rows)} cells have a best {form.output} within their sweep, too few or too much "
             f"alike for a law in {' and '.join(form.inputs)}: sweep more sizes, or farther"

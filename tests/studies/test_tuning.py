@@ -148,23 +148,28 @@ def test_more_bowls_move_the_rates_and_earlier_trunks_are_named(tuned: Tuned) ->
     assert {row.trajectory for row in rows if row.role == "earlier"} == gone
 
 
+def prepared(directory: RunDirectory, study: Study) -> Prepared:
+    """What `prepare` makes, but for the text, of which nothing is said here."""
+    return Prepared(directory, planned(study, directory), counts, (), tokens=None, said=())  # type: ignore[arg-type]
+
+
 def test_the_stage_between_bowls_and_ladder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What `scaling run` and `scaling launch` do when the bowls are done: from the records alone, and once."""
     directory = planted_runs.made(tmp_path / "run")
-    first = Prepared(directory, planned(study_of(), directory), counts, ())
+    first = prepared(directory, study_of())
     assert str(staged.current_stage(first.planned, directory)) == "stage 1, the bowls"
     assert first.planned.tuning is not None
     train(directory, first.planned.tuning.trajectories, planted())
     assert str(staged.current_stage(first.planned, directory)) == "stage 2, the law of the bowls"
     before = tuning.with_law(study_of(), first)
-    again = tuning.with_law(study_of(), Prepared(directory, planned(study_of(), directory), counts, ()))
+    again = tuning.with_law(study_of(), prepared(directory, study_of()))
     assert before.law == again.law
     assert before.planned == again.planned
     assert str(staged.current_stage(again.planned, directory)).startswith("stage 3, the ladder")
     assert "moved" not in capsys.readouterr().err
     train(directory, again.planned.trajectories, planted())
     more = study_of(TUNING | {"cells": [*TUNING["cells"], {"width": 40, "tokens_per_param": 15}]})
-    second = Prepared(directory, planned(more, directory), counts, ())
+    second = prepared(directory, more)
     assert second.planned.tuning is not None
     train(directory, second.planned.tuning.trajectories, planted(noise=0.01))
     tuning.with_law(more, second)

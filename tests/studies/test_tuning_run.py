@@ -18,13 +18,14 @@ from tests.studies.conftest import Scaling, environment
 from tests.studies.terminal import Terminal
 
 Tiny = Callable[..., Path]
-LADDER = {"design": "ladder", "widths": [8, 16], "tokens_per_param": [1, 2]}
+LADDER = {"design": "ladder", "widths": [8, 16], "tokens_per_param": [0.7, 1.4]}
 TUNING = {
     "cells": [
-        *({"width": 8, "tokens_per_param": ratio} for ratio in (1, 2, 4)),
-        *({"width": 16, "tokens_per_param": ratio} for ratio in (1, 2)),
+        *({"width": 8, "tokens_per_param": ratio} for ratio in (0.7, 1.4, 2.8)),
+        *({"width": 16, "tokens_per_param": ratio} for ratio in (0.7, 1.4)),
     ],
-    "held_out": [{"width": 16, "tokens_per_param": 1.5}],
+    "held_out": [{"width": 8, "tokens_per_param": 1}],
+    "corners": 1,
     "learning_rate_factors": [0.25, 1, 4, 16],
 }
 PARTS: dict[str, Any] = {"sweep": LADDER, "tuning": TUNING, "check": {"enabled": False}}
@@ -124,7 +125,7 @@ def test_a_budget_more_trains_that_alone(tuned: Run, tiny: Tiny, tmp_path: Path)
     out = tmp_path / "run"
     shutil.copytree(tuned[1], out)
     before = horizons(out)
-    ran(tiny(**PARTS | {"sweep": LADDER | {"tokens_per_param": [1, 2, 3]}}), out)
+    ran(tiny(**PARTS | {"sweep": LADDER | {"tokens_per_param": [0.7, 1.4, 2.1]}}), out)
     after = horizons(out)
     assert set(before) < set(after)
     assert {name: after[name] for name in before} == before

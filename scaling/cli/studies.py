@@ -55,7 +55,7 @@ def preflight(arguments: list[str]) -> int:
     parser.add_argument("--out", metavar="DIR", help="run directory that keeps what is found (default: none)")
     parser.add_argument("--json", action="store_true", help="as JSON")
     options, rest = parser.parse_known_args(arguments)
-    plain = {}
+    plain, every = {}, []
     for arm, asked, out in _arms(study(options.study, rest), options.out):
         directory = _run_directory(out, asked)
         own_parts.check(asked)
@@ -71,9 +71,11 @@ def preflight(arguments: list[str]) -> int:
             if arm:
                 terminal.heading(f"arm {arm}")
             show_compiled.table(found)
-        found.refuse()
+        every.append(found)
     if options.json:
         print(json.dumps(plain.get("", {"arms": plain}), indent=2))
+    for found in every:
+        found.refuse()
     return 0
 
 

@@ -179,7 +179,7 @@ def is_alive() -> Callable[[int], bool]:
     return alive
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def slurm() -> Iterator[SlurmCluster]:
     """A real Slurm of two nodes, which Slurm's commands find."""
     reason = missing_slurm()
@@ -192,7 +192,7 @@ def slurm() -> Iterator[SlurmCluster]:
         yield cluster
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ray_nodes() -> Iterator[RayCluster]:
     """A real Ray cluster of two nodes, which this process may connect to."""
     reason = missing_ray()

@@ -15,6 +15,9 @@ from scaling.records import content_hash
 from tests.conftest import made_once
 from tests.studies.terminal import Terminal
 
+SECRETS = ("WANDB_API_KEY", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY")
+SECRET = "planted-a1b2c3d4e5f6"
+"""In the environment of every verb that tests run; tests/studies/test_safety.py looks for it in what they write."""
 Scaling = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -120,4 +123,5 @@ def terminal(capsys: pytest.CaptureFixture[str]) -> Terminal:
 def environment() -> dict[str, str]:
     """This process's, with the project importable where it is not installed."""
     root = str(Path(__file__).parents[2])
-    return os.environ | {"PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
+    path = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
+    return os.environ | dict.fromkeys(SECRETS, SECRET) | {"PYTHONPATH": path}

@@ -34,6 +34,7 @@ def ran(scaling: Scaling, study: Path, out: Path) -> subprocess.CompletedProcess
     return answer
 
 
+@pytest.mark.full
 def test_a_ladder_from_its_plan_to_its_check(tiny: Tiny, scaling: Scaling, terminal: Terminal, tmp_path: Path) -> None:
     out, study = tmp_path / "run", tiny(sweep=LADDER, check={"seeds": 1})
     answer = ran(scaling, study, out)

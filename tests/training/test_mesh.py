@@ -120,6 +120,7 @@ def on_devices(count: int, job: Job, folder: Path) -> None:
     assert said.returncode == 0, said.stderr[-2000:]
 
 
+@pytest.mark.full
 def test_a_trajectory_goes_on_where_it_was_left_on_another_mesh(
     job_of: Callable[..., Job], tokens: Tokens, tmp_path: Path
 ) -> None:

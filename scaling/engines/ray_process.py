@@ -19,7 +19,9 @@ class JobProcess:
         """host:port of this node, where the processes of a job can find the one that runs here."""
         import ray
 
-        address: str = ray.util.get_node_ip_address()
+        # By the address that the node was started with, which need not be the one that its name resolves to.
+        mine = ray.get_runtime_context().get_node_id()
+        address: str = next(node["NodeManagerAddress"] for node in ray.nodes() if node["NodeID"] == mine)
         with socket.socket() as free:
             free.bind((address, 0))
             return f"{address}:{free.getsockname()[1]}"

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from scaling.cli.parsing import Parser, stand_here
 from scaling.config import StudyError, explain
-from scaling.records import CompileRequest, Job, is_outside, read_json
+from scaling.records import CompileRequest, Job, is_outside, read_job, read_json
 
 
 def job(arguments: list[str]) -> int:
@@ -33,8 +33,8 @@ def job(arguments: list[str]) -> int:
     parser.add_argument("--process", type=int, metavar="K", help="with --coordinator: which this one is, from 0")
     options = parser.parse_args(arguments)
     _take_place(options)
-    given = _read_job(options.job)
-    following = None if options.next is None else _read_job(options.next)
+    given = read_job(Path(options.job))
+    following = None if options.next is None else read_job(Path(options.next))
     if given.command is not None:
         return _run_command(given)
     if any(trajectory.own for trajectory in given.trajectories):
@@ -97,13 +97,6 @@ def _cores(text: str) -> set[int]:
         return {int(one) for one in text.split(",")}
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no list of cores; write 0 or 0,1") from None
-
-
-def _read_job(path: str) -> Job:
-    try:
-        return Job.model_validate(read_json(Path(path)))
-    except ValidationError as error:
-        raise StudyError(f"{path}: {explain(error, Job)}") from None
 
 
 def _run_command(given: Job) -> int:

@@ -18,7 +18,7 @@ from scaling.engines.base import EXIT_DONE, EXIT_FAILED, Ended, Order
 from scaling.engines.clock import VirtualClock
 from scaling.engines.conditions import Conditions, Spent
 from scaling.engines.simulated_jobs import Course, Milestone, SimulatedRecords, course_of
-from scaling.records import Job, read_json
+from scaling.records import Job, read_job
 
 PREEMPTED = Ended(None, "was lost: its slice was preempted", outside=True)
 
@@ -139,7 +139,7 @@ class SimulatedEngine:
                 self.spent.idle += self.clock.now() - since
 
     def _submission(self, order: Order) -> SimulatedJob:
-        job = Job.model_validate(read_json(order.job_file))
+        job = read_job(order.job_file)
         progress = self._progress.get(job.name)
         if progress is None:
             draw = Random(f"{self.conditions.seed} {job.name}")

@@ -18,6 +18,7 @@ from scaling.records.committing import commit_horizon, commit_trajectory
 from scaling.records.compiled import Compiled, CompileRequest, ProgramRequest, Refused, Where
 from scaling.records.directories import RunDirectory, TrajectoryDirectory
 from scaling.records.failures import Cancelled, Failure
+from scaling.records.job_files import read_job
 from scaling.records.known import KnownEntropy
 from scaling.records.leases import Lease, LeaseLost, Leases, leases_of
 from scaling.records.mixtures import SLOTS, shares, slots
@@ -95,6 +96,7 @@ __all__ = [
     "pretty_json",
     "provenance",
     "ramp",
+    "read_job",
     "read_json",
     "replace",
     "replace_all",

@@ -78,7 +78,7 @@ class LockLeases:
 
     def take(self, path: Path) -> "_Lock | None":
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+b")
+        file = _lock_file(path).open("a+b")
         for _ in range(TRIES):
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -91,7 +91,7 @@ class LockLeases:
 
     def held(self, path: Path) -> bool:
         try:
-            with path.open("rb") as file:
+            with _lock_file(path).open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except FileNotFoundError:
             return False
@@ -190,6 +190,11 @@ class _Beating:
 
     def _mine(self) -> bool:
         return _newest(self._path) == self._token and not (self._path / _name(self._token, "ended")).exists()
+
+
+def _lock_file(path: Path) -> Path:
+    """Beside the folder of the other kind, which the directory may have from an engine that it had before."""
+    return path.with_name(f"{path.name}.lock")
 
 
 def _tokens(path: Path) -> Iterator[int]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from scaling.config import Study, StudyError, arm_studies, dump_study, load_study
+from scaling.engines import EXIT_DISK_FULL
 from scaling.records import RunDirectory, replace
 from scaling.studies import judging, preflight, terminal
 from scaling.studies import run as runs
@@ -28,6 +29,8 @@ def run(study: Study, root: Path) -> int:
     for arm, own, folder in each(study, root):
         terminal.heading(f"arm {arm}")
         codes.append(runs.run(own, folder))
+        if codes[-1] == EXIT_DISK_FULL:
+            break
     code = max(codes)
     if code == DONE:
         compare(root)
@@ -36,6 +39,7 @@ def run(study: Study, root: Path) -> int:
 
 def prepare(study: Study, root: Path) -> None:
     """Check all arms, and write down the study that they are of."""
+    preflight.check_directory(study, root)
     for _, own, folder in each(study, root):
         preflight.check_directory(own, folder)
     root.mkdir(parents=True, exist_ok=True)

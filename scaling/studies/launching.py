@@ -10,11 +10,10 @@ from scaling.engines import Order, engine_of
 from scaling.planning import left_of
 from scaling.records import (
     Job,
-    RecordError,
     RunDirectory,
     Trajectory,
     pretty_json,
-    read_json,
+    read_job,
     replace,
     replace_all,
 )
@@ -84,7 +83,7 @@ def cancel(root: Path) -> int:
     paths = engine.queued(directory.jobs) if engine.outlives else []
     resources_of = resources_for(study, directory)
     for path in paths:
-        submission = engine.adopt(Order(path.stem, path, path.with_suffix(".log"), resources_of(_job(path))))
+        submission = engine.adopt(Order(path.stem, path, path.with_suffix(".log"), resources_of(read_job(path))))
         if submission is not None:
             submission.cancel(force=False)
     deadline = time.monotonic() + WAIT_SECONDS
@@ -108,7 +107,7 @@ def retry(root: Path, names: Sequence[str]) -> int:
     if unknown:
         known = ", ".join(failed) or "none did"
         raise StudyError(f"{unknown[0]} is not a job that failed in {root}; those that did: {known}")
-    jobs = [_job(directory.jobs / f"{name}.json") for name in names or failed]
+    jobs = [read_job(directory.jobs / f"{name}.json") for name in names or failed]
     left = [job for job in jobs if left_of(job, directory)]
     for job in jobs:
         if job not in left:
@@ -116,7 +115,7 @@ def retry(root: Path, names: Sequence[str]) -> int:
     if not left:
         terminal.line(f"no job of {root} is left that failed")
         return DONE
-    return ended(run_jobs(study, directory, left, lambda _: None))
+    return ended(run_jobs(study, directory, left))
 
 
 def _orders(study: Study, directory: RunDirectory, jobs: Sequence[Job]) -> list[Order]:
@@ -131,10 +130,3 @@ def _existing(root: Path) -> RunDirectory:
     if not directory.study.is_file():
         raise StudyError(f"{root} is not a run directory: it has no study.yaml; give a folder of `scaling run`")
     return directory
-
-
-def _job(path: Path) -> Job:
-    found = read_json(path)
-    if not isinstance(found, dict):
-        raise RecordError(f"{path} is damaged; remove it")
-    return Job.model_validate(found)

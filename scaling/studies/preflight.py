@@ -30,6 +30,10 @@ def check_directory(study: Study, root: Path) -> None:
         raise StudyError(f"--out is {root}, and {parent} cannot be written; choose another folder")
     if directory.simulated.exists():
         raise StudyError(f"--out is {root}, whose records are those of a simulation; choose another folder")
+    if (root / "arms").is_dir() and not study.arms:
+        raise StudyError(f"--out is {root}, the run of a study with arms; choose another folder, or give it arms")
+    if directory.trajectories.exists() and study.arms:
+        raise StudyError(f"--out is {root}, the run of a study without arms; choose another folder, or leave arms out")
     if directory.study.is_file() and not directory.trajectories.exists():
         return  # nothing was trained there: a study that was refused may be mended
     if not directory.study.is_file():

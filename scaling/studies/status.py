@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from scaling.config import Study, StudyError, load_study
 from scaling.data import load_record
-from scaling.planning import Plan
-from scaling.records import Failure, Job, Observation, RunDirectory, Trajectory, TrajectoryDirectory, read_json
+from scaling.planning import Plan, left_of
+from scaling.records import Failure, Observation, RunDirectory, Trajectory, TrajectoryDirectory, read_job, read_json
 from scaling.studies import staged
 from scaling.studies.own_parts import counter
 
@@ -82,7 +82,7 @@ def read(root: Path) -> RunStatus:
     study = load_study(directory.study)
     planned = staged.planned(study, load_record(directory.data), counter(study, directory), directory)
     every = [one for stage in staged.stages(planned) for one in stage.trajectories] or planned.trajectories
-    failures = directory.failures()
+    failures = [one for one in directory.failures() if _left(directory, one)]
     return RunStatus(
         study=study,
         directory=directory,
@@ -94,10 +94,16 @@ def read(root: Path) -> RunStatus:
     )
 
 
+def _left(directory: RunDirectory, failure: Failure) -> bool:
+    """Whether something of the job is left: a later sweep may have done it as part of another."""
+    path = directory.jobs / f"{failure.job}.json"
+    return not path.exists() or left_of(read_job(path), directory) > 0
+
+
 def failed_trajectories(directory: RunDirectory, failures: Iterable[Failure]) -> frozenset[str]:
     """Ids of the trajectories of jobs that failed."""
     paths = (directory.jobs / f"{failure.job}.json" for failure in failures)
-    jobs = [Job.model_validate(read_json(path)) for path in paths if path.exists()]
+    jobs = [read_job(path) for path in paths if path.exists()]
     return frozenset(one.id for job in jobs for one in job.trajectories)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from scaling.config import Resources, Study
 from scaling.engines import EXIT_DISK_FULL, Engine, JobResult, OnTick, Rules, engine_of, supervise
 from scaling.planning import accelerators_of, jobs
-from scaling.records import Job, JobSettings, RunDirectory, Trajectory, read_json
+from scaling.records import Job, JobSettings, RunDirectory, Trajectory, read_job
 from scaling.studies import compiled, terminal
 from scaling.studies.job_settings import settings_of
 from scaling.studies.progress import Progress
@@ -34,14 +34,16 @@ def left_jobs(
 ) -> tuple[list[Job], list[Job]]:
     """(jobs that earlier processes queued, jobs for all that is left beside them) of `trajectories`."""
     mine = {one.id for one in trajectories}
-    found = [Job.model_validate(read_json(path)) for path in engine.queued(directory.jobs)]
+    found = [read_job(path) for path in engine.queued(directory.jobs)]
     queued = [job for job in found if any(one.id in mine for one in job.trajectories)]
     taken = {one.id for job in queued for one in job.trajectories}
     rest = [one for one in trajectories if one.id not in taken]
     return queued, jobs(rest, settings, directory=directory, processes=engine.processes)
 
 
-def run_jobs(study: Study, directory: RunDirectory, left: Sequence[Job], on_tick: OnTick) -> list[JobResult]:
+def run_jobs(
+    study: Study, directory: RunDirectory, left: Sequence[Job], on_tick: OnTick | None = None
+) -> list[JobResult]:
     """Run `left` on the engine of `study`."""
     return supervise(
         engine_of(study.engine),

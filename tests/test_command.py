@@ -126,6 +126,7 @@ def test_a_run_directory_of_another_command_or_source_is_refused_by_name(folder:
         ({"evaluation": {"sets": {"news": "more.yaml"}}}, "evaluation.sets has news, but command trains"),
         ({"engine": {"compute": {"precision": "bfloat16"}}}, "engine.compute is set, but command trains"),
         ({"engine": {"mesh": {"data": 2}}}, "engine.mesh is set, but command trains"),
+        ({"stopping": {"above_best": 1.2}}, "stopping.above_best is 1.2, but command trains all horizons"),
         ({"engine": {"resources": {"hosts": 2}}}, "engine.resources.hosts is 2, but command is started on one host"),
     ],
 )

@@ -81,6 +81,15 @@ def test_one_holder_at_a_time(leases: Callable[[], Leases], tmp_path: Path) -> N
     second.release()
 
 
+def test_a_directory_may_change_its_engine(tmp_path: Path) -> None:
+    """And with it the kind of its leases."""
+    for leases in (LockLeases(), BeatLeases(SECONDS), LockLeases()):
+        assert not leases.held(tmp_path / ".lease")
+        lease = leases.take(tmp_path / ".lease")
+        assert lease is not None
+        lease.release()
+
+
 def test_the_living_keep_it(kind: str, leases: Callable[[], Leases], tmp_path: Path) -> None:
     path, watch = tmp_path / ".lease", leases()
     with held_elsewhere(kind, path):

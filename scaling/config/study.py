@@ -158,6 +158,11 @@ class Study(Part):
                     f"engine.{name} is set, but command trains, and computes as it likes; leave it out "
                     "(engine.resources says what a job takes)"
                 )
+        if self.stopping.above_best is not None:
+            raise ValueError(
+                f"stopping.above_best is {self.stopping.above_best:g}, but command trains all horizons of a run at "
+                "once; leave it out"
+            )
         if self.engine.resources.hosts > 1:
             raise ValueError(
                 f"engine.resources.hosts is {self.engine.resources.hosts}, but command is started on one host; use 1"

@@ -9,9 +9,10 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -58,8 +59,8 @@ class Kill:
 
     victim: str
     moment: str
-    newest: dict[str, str] = field(default_factory=dict)
-    """Trajectory -> its newest checkpoint, as the victim left it."""
+    left: dict[str, tuple[int, int]]
+    """Trajectory of a process that was killed -> (bytes of its metrics.jsonl, step from which it can go on)."""
 
 
 class Sweep:
@@ -104,14 +105,20 @@ class Sweep:
             if chosen is not None:
                 break
             time.sleep(LOOK_SECONDS)
+        workers = self._workers()
+        struck = list(workers.values()) if victim == "sweeper" else [workers[chosen]] if chosen in workers else []
         os.kill(chosen, signal.SIGKILL)
         if victim == "sweeper":
             self.process.wait()
             self._until_workers_are_gone()
-            self.process = self.start()
         else:
             _until_gone(chosen)
-        self.kills.append(Kill(victim, ANY_TIME if due else moment, self._newest()))
+        # A worker may be started again at once, but trains nothing before it has imported JAX.
+        ids = [one.id for job in struck for one in job.trajectories]
+        left = {name: _left(self.directory.trajectory(name)) for name in ids}
+        self.kills.append(Kill(victim, ANY_TIME if due else moment, left))
+        if victim == "sweeper":
+            self.process = self.start()
         return True
 
     def _pid(self, victim: str, moment: str, before: dict[str, Seen], due: bool, rank: float) -> int | None:
@@ -156,10 +163,6 @@ class Sweep:
             if str(self.directory.jobs) in " ".join(process.info["cmdline"] or []):
                 _until_gone(process.pid)
 
-    def _newest(self) -> dict[str, str]:
-        ids = [one.id for job in self.jobs for one in job.trajectories]
-        return {name: self.directory.trajectory(name).newest_checkpoint() for name in ids}
-
     def _note_commits(self) -> None:
         """Every committed file, whole and never changed again."""
         for path in self.directory.trajectories.glob("*/horizon-*.json"):
@@ -181,16 +184,37 @@ def losses(directory: RunDirectory, jobs: Sequence[Job]) -> dict[str, list[tuple
 
 
 def repeated_steps(directory: TrajectoryDirectory) -> int:
-    """Optimiser steps that metrics.jsonl shows more than once."""
-    seen: set[tuple[str, int]] = set()
-    again = 0
-    for line in directory.metrics.read_text().splitlines():
-        if not line.endswith("}"):
+    """Dispatches that metrics.jsonl shows more than once."""
+    lines = [(row["branch"], row["step"]) for row in _whole(directory.metrics.read_bytes())]
+    return len(lines) - len(set(lines))
+
+
+def went_back(kill: Kill, directory: RunDirectory) -> list[str]:
+    """Trajectories that went on from before the newest checkpoint that this kill left them."""
+    found = []
+    for name, (size, step) in kill.left.items():
+        metrics = directory.trajectory(name).metrics
+        after = next(_whole(metrics.read_bytes()[size:]), None) if metrics.exists() else None
+        if after is not None and after["step"] <= step:
+            found.append(f"{name}: step {after['step']} after a checkpoint at {step}")
+    return found
+
+
+def _left(directory: TrajectoryDirectory) -> tuple[int, int]:
+    """(bytes of metrics.jsonl, the newest step of a checkpoint that is still needed)."""
+    done = {path.stem for path in directory.root.glob("horizon-*.json")}
+    kept = [path for path in directory.checkpoints.glob("*/*") if path.name.isdigit() and path.parent.name not in done]
+    size = directory.metrics.stat().st_size if directory.metrics.exists() else 0
+    return size, max((int(path.name) for path in kept), default=0)
+
+
+def _whole(content: bytes) -> Iterator[dict[str, Any]]:
+    """Lines that are JSON: a kill may have torn one."""
+    for line in content.split(b"\n"):
+        try:
+            yield dict(json.loads(line))
+        except ValueError:
             continue
-        row = json.loads(line)
-        again += (row["branch"], row["step"]) in seen
-        seen.add((row["branch"], row["step"]))
-    return again
 
 
 def torn(root: Path) -> list[Path]:

@@ -5,7 +5,6 @@
 
 import random
 from collections.abc import Callable
-from itertools import product
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from scaling.config import ModelConfig
 from scaling.data import Tokens
 from scaling.records import Job
 from tests.conftest import MODEL, trajectory_of
-from tests.faults.disturbing import ANY_TIME, BEFORE_INDEX, MOMENTS, Sweep, losses, repeated_steps, torn
+from tests.faults.disturbing import ANY_TIME, BEFORE_INDEX, MOMENTS, Sweep, losses, repeated_steps, torn, went_back
 
 Jobs = Callable[[Path, int], list[Job]]
 STEPS = (160, 320)
@@ -87,10 +86,8 @@ def test_killed_sweeps_end_as_if_left_in_peace(jobs_in: Jobs, tmp_path: Path, co
     assert len(sweep.committed) == count * len(STEPS)
     assert sweep.directory.observations.exists()
     assert {moment for _, moment in sweep.table()} >= {"before a checkpoint", "after a commit", ANY_TIME}
-    steps = sum(repeated_steps(sweep.directory.trajectory(name)) for name in expected)
-    of_workers = len(sweep.kills)
-    # A kill costs what was trained since the last whole checkpoint, and one more is written behind the training.
-    assert steps * DISPATCH <= 2 * of_workers * 2 * (2 * EVERY_STEPS + DISPATCH)
+    assert [line for kill in sweep.kills for line in went_back(kill, sweep.directory)] == []
+    assert sum(step > 0 for kill in sweep.kills for _, step in kill.left.values()) >= kills // 5
     assert len(sweep.kills) == kills
 
 
@@ -100,8 +97,8 @@ def test_two_sweepers_share_one_plan(jobs_in: Jobs, tmp_path: Path) -> None:
     first, second = Sweep(tmp_path / "first", jobs, 1), Sweep(tmp_path / "second", jobs, 1)
     first.finish()
     second.finish()
-    for job, one in product(jobs, [0]):
-        directory = first.directory.trajectory(job.trajectories[one].id)
+    for job in jobs:
+        directory = first.directory.trajectory(job.trajectories[0].id)
         assert repeated_steps(directory) == 0
         assert len(directory.observations()) == len(STEPS)
     logs = [(tmp_path / "run/jobs" / f"{job.name}.log").read_text() for job in jobs]

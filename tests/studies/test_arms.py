@@ -9,6 +9,8 @@ import polars as pl
 import pytest
 
 from scaling.config import StudyError, arm_studies, load_study, parse_study
+from scaling.studies import arms
+from scaling.studies.preflight import check_directory
 from tests.studies.conftest import Scaling
 
 LADDER = {"design": "ladder", "widths": [8, 16, 24], "tokens_per_param": [2, 6], "seeds": 2}
@@ -58,6 +60,19 @@ def test_an_arm_that_cannot_work(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(StudyError) as error:
         arm_studies(small(arms={"a": {}, "b": changes}))
     assert said in str(error.value)
+
+
+def test_a_run_without_arms_is_not_made_one_with_them(finished: Path) -> None:
+    armed = load_study(finished / "study.yaml").model_copy(update={"arms": ARMS})
+    with pytest.raises(StudyError, match="the run of a study without arms; choose another folder"):
+        arms.prepare(armed, finished)
+
+
+def test_a_run_with_arms_is_not_made_one_without(tmp_path: Path) -> None:
+    arms.prepare(small(), tmp_path / "run")
+    (tmp_path / "run/arms/muon").mkdir(parents=True)
+    with pytest.raises(StudyError, match="the run of a study with arms; choose another folder"):
+        check_directory(parse_study({"name": "x"}), tmp_path / "run")
 
 
 @pytest.mark.full

@@ -1,9 +1,10 @@
 """Shared by all tests: small trajectories on small text, trained in this process, compiled programs on disk."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,15 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip(f"cannot mount a small file system here: {error}")
     yield folder
     subprocess.run(["umount", "--lazy", str(folder)], check=True)  # what a test mapped may still be in memory
+
+
+def fill(disk: Path) -> Path:
+    """Leave no room on a small file system; deleting the file that is returned makes it again."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(2**20) if shutil.disk_usage(disk).free > 2**21 else bytes(512))
+    return filler
 
 
 def horizon(steps: int, decay_steps: int = 10, **changes: Any) -> Horizon:

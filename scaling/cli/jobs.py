@@ -82,14 +82,9 @@ def _take_place(options: argparse.Namespace) -> None:
     if options.cores is not None:
         os.sched_setaffinity(0, options.cores)  # before JAX starts: it counts cores once, and results depend on it
     elif options.core_count is not None and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, _some_cores(options.core_count))
+        from scaling.planning import take_cores, usable_cores
 
-
-def _some_cores(count: int) -> set[int]:
-    """As many of the usable cores; others than a neighbour's, where the scheduler left the choice to its jobs."""
-    cores = sorted(os.sched_getaffinity(0))
-    groups = [cores[at : at + count] for at in range(0, len(cores) - count + 1, count)] or [cores]
-    return set(groups[os.getpid() % len(groups)])
+        os.sched_setaffinity(0, take_cores(options.core_count, usable_cores()))
 
 
 def _cores(text: str) -> set[int]:

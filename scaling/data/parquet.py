@@ -4,12 +4,13 @@ import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import polars as pl
+from typing import TYPE_CHECKING, Any
 
 from scaling.config import DataConfig, StudyError
 from scaling.data.units import Content, in_pieces
+
+if TYPE_CHECKING:
+    import polars as pl  # elsewhere inside the functions: it takes its time, and most jobs read no table
 
 UNIT_BYTES = 2**23
 """Of a file, compressed as it is: one unit, about."""
@@ -31,6 +32,8 @@ class ParquetRows:
         return self.name
 
     def contents(self, config: DataConfig) -> Iterator[Content]:
+        import polars as pl
+
         rows = pl.scan_parquet(self.path).select(str(config.text_field)).slice(self.start, self.stop - self.start)
         for row, text in enumerate(_read(self.path, rows).to_series(), start=self.start):
             if text is None:
@@ -49,6 +52,8 @@ def parquet_units(root: Path, path: Path, config: DataConfig) -> Iterator[Parque
     Raises:
       StudyError: it is no Parquet, or text_field is not one of its columns of text.
     """
+    import polars as pl
+
     size = path.stat().st_size
     try:
         columns = dict(pl.read_parquet_schema(path))
@@ -77,7 +82,9 @@ def check_field(where: str, columns: Mapping[str, bool], config: DataConfig) -> 
         raise StudyError(f"data.text_field is {config.text_field!r}, which in {where} is not text{have}")
 
 
-def _read(path: str, rows: pl.LazyFrame) -> Any:
+def _read(path: str, rows: "pl.LazyFrame") -> Any:
+    import polars as pl
+
     try:
         return rows.collect()
     except (pl.exceptions.PolarsError, OSError) as error:

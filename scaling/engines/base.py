@@ -26,6 +26,8 @@ EXIT_ELSEWHERE = 76
 
 NOTHING = Resources()
 """Nothing is asked."""
+GRACE_SECONDS = 60.0
+"""For the checkpoint of a job that is asked to end, where the study says nothing of it."""
 Status = Literal["done", "failed", "lost", "disk_full", "interrupted"]
 
 
@@ -123,6 +125,10 @@ class Engine(Protocol):
     @property
     def outlives(self) -> bool:
         """Whether jobs go on when the process that submitted them ends."""
+
+    @property
+    def grace_seconds(self) -> float:
+        """For a checkpoint, between asking a job to end and ending it."""
 
     def refuse(self, resources: Resources) -> None:
         """StudyError where nothing of this engine will ever have `resources`: field, value, fix."""

@@ -12,6 +12,9 @@ from scaling.engines.base import EXIT_BAD_INPUT, EXIT_DISK_FULL, EXIT_DONE, Engi
 from scaling.engines.ending import POLL_SECONDS, end, sigterm_raises, tail
 from scaling.records import CompileRequest, ProgramRequest, pretty_json, replace
 
+GRACE_SECONDS = 5.0
+"""There is nothing to save but an entry of the cache that is being written."""
+
 
 def compile_programs(engine: Engine, programs: Sequence[ProgramRequest], target: TargetConfig, folder: Path) -> None:
     """Have `programs` compiled; each one's report is in its files afterwards.
@@ -37,7 +40,7 @@ def compile_programs(engine: Engine, programs: Sequence[ProgramRequest], target:
             while any(submission.poll() is None for submission, _ in started):
                 time.sleep(POLL_SECONDS)
     finally:
-        end([submission for submission, _ in started])
+        end([submission for submission, _ in started], GRACE_SECONDS)
     for submission, log in started:
         ended = submission.poll()
         status = None if ended is None else ended.status

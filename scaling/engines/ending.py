@@ -1,5 +1,6 @@
 """The end of a sweep's processes: first asked, then forced; and what their logs say last."""
 
+import logging
 import signal
 import threading
 import time
@@ -11,28 +12,38 @@ from typing import NoReturn
 
 from scaling.engines.base import Submission
 
+LOG = logging.getLogger(__name__)
 POLL_SECONDS = 0.05
-GRACE_SECONDS = 5.0
-"""Between asking a job to end and ending it."""
+QUIET_SECONDS = 2.0
+"""After which it is said that jobs are waited for."""
 TAIL_LINES = 15
 TAIL_BYTES = 16_384
 
 
-def end(started: Sequence[Submission]) -> None:
-    """End what still runs of `started`: first asked, then forced."""
+def end(started: Sequence[Submission], grace_seconds: float) -> None:
+    """End what still runs of `started`: first asked, then, when `grace_seconds` have passed or this process is asked
+    to end once more, forced."""
 
     def alive() -> list[Submission]:
         return [submission for submission in started if submission.poll() is None]
 
     for submission in alive():
         submission.cancel(force=False)
-    deadline = time.monotonic() + GRACE_SECONDS
-    while alive() and time.monotonic() < deadline:
-        time.sleep(POLL_SECONDS)
-    for submission in alive():
-        submission.cancel(force=True)
-    while alive():
-        time.sleep(POLL_SECONDS)
+    asked = time.monotonic()
+    said = False
+    try:
+        while (left := len(alive())) and (passed := time.monotonic() - asked) < grace_seconds:
+            if passed > QUIET_SECONDS and not said:
+                LOG.warning(
+                    "%d jobs save where they are, for at most %.0f s; interrupt again not to wait", left, grace_seconds
+                )
+                said = True
+            time.sleep(POLL_SECONDS)
+    finally:
+        for submission in alive():
+            submission.cancel(force=True)
+        while alive():
+            time.sleep(POLL_SECONDS)
 
 
 def tail(log: Path, start: int) -> str:

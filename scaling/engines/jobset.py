@@ -36,6 +36,11 @@ class JobSetEngine:
         """Every JobSet of the laboratory by name, or why there was no answer."""
         self._next_look, self._answered = float("-inf"), time.monotonic()
 
+    @property
+    def grace_seconds(self) -> float:
+        """Its pods end by themselves before."""
+        return self.config.grace_seconds + DELETION_SECONDS
+
     def refuse(self, resources: Resources) -> None:
         """StudyError where no slice of the study has `resources`, or the cluster cannot be asked."""
         for name in ("image", "claim", "mount_path"):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scaling.config import EngineConfig, Resources, StudyError
-from scaling.engines.base import Ended, Order
+from scaling.engines.base import GRACE_SECONDS, Ended, Order
 from scaling.planning import available_bytes, process_count, usable_accelerators, usable_cores
 
 JOB_COMMAND = (sys.executable, "-m", "scaling", "job")
@@ -105,7 +105,7 @@ class LocalEngine:
     its standard input closes, so that it outlives its sweep in no case, SIGKILL included.
     """
 
-    outlives = False
+    outlives, grace_seconds = False, GRACE_SECONDS
 
     def __init__(
         self,

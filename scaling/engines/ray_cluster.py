@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.config import RayConfig, Resources, StudyError
-from scaling.engines.base import Order
+from scaling.engines.base import GRACE_SECONDS, Order
 from scaling.engines.ray_job import RayJob, asked
 
 JOB_COMMAND = (sys.executable, "-m", "scaling", "job")
@@ -22,7 +22,7 @@ ANSWER_SECONDS = 10.0
 class RayEngine:
     """Connects when it is first used: to a running cluster, or to a local one that it starts and that ends with it."""
 
-    outlives = False
+    outlives, grace_seconds = False, GRACE_SECONDS
 
     def __init__(
         self, config: RayConfig, processes: int | None, resources: Resources, command: Sequence[str] = JOB_COMMAND

@@ -81,7 +81,7 @@ class SimulatedEngine:
     spent: Spent = field(default_factory=Spent)
     preemptions: int = 0
     node_losses: int = 0
-    outlives = False
+    outlives, grace_seconds = False, 0.0
 
     def __post_init__(self) -> None:
         self._free = list(range(self.conditions.slices))

@@ -98,6 +98,11 @@ class SlurmEngine:
         self._queue = Queue()
         self._found: tuple[object, Mapping[str, str]] = (None, {})
 
+    @property
+    def grace_seconds(self) -> float:
+        """As before a time limit."""
+        return self._config.grace_seconds
+
     def refuse(self, resources: Resources) -> None:
         """StudyError where a setting is none of Slurm's. What a partition has, sbatch says when it is asked."""
         if resources.labels:

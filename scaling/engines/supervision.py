@@ -274,7 +274,8 @@ class _Sweep:
         self.elsewhere.clear()
 
     def _end_running(self) -> None:
-        end([moving.submission for moving in self.running.values() if moving.submission])
+        submissions = [moving.submission for moving in self.running.values() if moving.submission]
+        end(submissions, self.engine.grace_seconds)
 
     def _complete(self, job: Job) -> bool:
         """Whether the records say so too."""

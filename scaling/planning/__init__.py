@@ -2,6 +2,7 @@
 
 from scaling.planning.cells import Cell, Skipped
 from scaling.planning.checks import check_trajectories
+from scaling.planning.cores import take_cores
 from scaling.planning.disk import checkpoint_bytes, retained_bytes
 from scaling.planning.family import cost_table, model_of, nearest_width, next_width, params_at, recipe_of
 from scaling.planning.holding import Company, Elsewhere, Interrupted, in_turn
@@ -73,6 +74,7 @@ __all__ = [
     "recipe_of",
     "retained_bytes",
     "shape_rows",
+    "take_cores",
     "unmeasured",
     "usable_accelerators",
     "usable_cores",

@@ -23,8 +23,6 @@ from scaling.studies.preparing import Prepared, prepare
 from scaling.studies.sweep import ended, left_jobs, resources_for, run_jobs
 
 DONE = 0
-WAIT_SECONDS = 30.0
-"""For jobs to end after they were asked to."""
 
 
 def launch(study: Study, root: Path, *, dry_run: bool) -> int:
@@ -86,7 +84,7 @@ def cancel(root: Path) -> int:
         submission = engine.adopt(Order(path.stem, path, path.with_suffix(".log"), resources_of(read_job(path))))
         if submission is not None:
             submission.cancel(force=False)
-    deadline = time.monotonic() + WAIT_SECONDS
+    deadline = time.monotonic() + engine.grace_seconds
     while paths and time.monotonic() < deadline:
         time.sleep(1.0)
         paths = engine.queued(directory.jobs)

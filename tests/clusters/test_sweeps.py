@@ -17,6 +17,7 @@ from tests.clusters.ray_nodes import RayCluster, ray_cluster
 from tests.clusters.ray_nodes import missing as missing_ray
 from tests.clusters.slurm_nodes import SlurmCluster, slurm_cluster
 from tests.clusters.slurm_nodes import missing as missing_slurm
+from tests.external.conftest import TRAINER
 from tests.studies.conftest import environment, writer
 
 SMALL = {
@@ -51,10 +52,11 @@ def ray_nodes() -> Iterator[RayCluster]:
 
 @pytest.fixture
 def study(text: Path, compilation_cache: Path, tmp_path: Path) -> Callable[..., Path]:
-    """A small ladder; its engine's fields can be given."""
+    """A small ladder; its engine's fields can be given, and a command that trains."""
 
-    def write(**engine: object) -> Path:
-        return writer(text, compilation_cache, tmp_path)(**SMALL, engine={"lease_seconds": 5.0} | engine)
+    def write(command: list[str] | None = None, **engine: object) -> Path:
+        ours = SMALL if command is None else {"sweep": SMALL["sweep"], "check": SMALL["check"], "command": command}
+        return writer(text, compilation_cache, tmp_path)(**ours, engine={"lease_seconds": 5.0} | engine)
 
     return write
 
@@ -180,6 +182,20 @@ def test_one_rank_of_a_gang_killed(study: Callable[..., Path], slurm: SlurmClust
     for (*which, loss), (*same, alone) in zip(losses(run), losses(tmp_path / "local"), strict=True):
         assert which == same
         assert loss == pytest.approx(alone, rel=1e-4)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("kind", ["slurm", "ray"])
+def test_a_command_is_started_on_a_cluster(
+    study: Callable[..., Path], request: pytest.FixtureRequest, tmp_path: Path, kind: str
+) -> None:
+    cluster: SlurmCluster | RayCluster = request.getfixturevalue({"slurm": "slurm", "ray": "ray_nodes"}[kind])
+    trainer = [sys.executable, TRAINER]
+    where = {"ray": {"address": cluster.address}} if isinstance(cluster, RayCluster) else {}
+    said(cluster, "run", study(trainer, kind=kind, **where), "--out", tmp_path / "run")
+    said(None, "run", study(trainer), "--out", tmp_path / "local")
+    assert len(losses(tmp_path / "run")) == 6
+    assert losses(tmp_path / "run") == losses(tmp_path / "local")
 
 
 def until_more(run: Path, sweep: subprocess.Popen[str]) -> None:

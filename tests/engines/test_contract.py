@@ -194,8 +194,7 @@ def test_whatever_ends_the_sweep_ends_its_jobs_or_leaves_them_to_the_next(bench,
 
 
 @pytest.mark.parametrize("deaf", [False, True])
-def test_a_job_is_asked_to_end_and_then_ended(bench, engine_of, is_alive, monkeypatch, deaf):
-    monkeypatch.setattr(ending, "GRACE_SECONDS", 1.5)
+def test_a_job_is_asked_to_end_and_then_ended(bench, engine_of, is_alive, deaf):
     job, engine = bench.job("job", seconds=60, deaf=deaf), engine_of()
     bench.directory.jobs.mkdir()
     file, log = bench.directory.jobs / "job.json", bench.directory.jobs / "job.log"
@@ -203,7 +202,7 @@ def test_a_job_is_asked_to_end_and_then_ended(bench, engine_of, is_alive, monkey
     (submission,) = engine.submit([Order("job", file, log)])
     until(lambda: bench.events("start"))
     assert submission.poll() is None
-    ending.end([submission])
+    ending.end([submission], grace_seconds=1.5)
     ended = submission.poll()
     (event,) = bench.events("start")
     assert not is_alive(event["pid"])

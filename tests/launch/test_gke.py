@@ -1,9 +1,12 @@
 """Manifests from a study to a cluster, and the image that they name."""
 
 import pytest
+import yaml
 
 from tests.launch.conftest import LAUNCH
+from tests.studies.conftest import writer
 
+NONE_QUEUED = "print(json.dumps({'items': []}))"
 AND_READ = "open(os.environ['HOME'] + '/applied', 'a').write(sys.stdin.read())"
 
 
@@ -17,6 +20,21 @@ def test_manifests_are_checked_by_the_cluster_before_they_are_applied(programs):
     applied = [call["words"] for call in programs.calls("kubectl")]
     assert applied == [["apply", "--dry-run=server", "--filename=-"], ["apply", "--filename=-"]]
     assert (programs.home / "applied").read_text() == "kind: JobSet # $(id) `id`\n" * 2
+
+
+def test_what_is_applied_is_a_jobset_a_job(programs, text, compilation_cache, tmp_path):
+    programs.add("scaling", "os.execv(sys.executable, [sys.executable, '-m', 'scaling', *sys.argv[1:]])")
+    programs.add("kubectl", f"{NONE_QUEUED} if 'get' in sys.argv else {AND_READ}")
+    volume = {"image": "registry.example/scaling:1", "claim": "runs", "mount_path": str(tmp_path)}
+    ladder = {"design": "ladder", "widths": [8, 16], "tokens_per_param": [4]}
+    study = writer(text, compilation_cache, tmp_path)(sweep=ladder, engine={"jobset": volume})
+    ended = programs.run("gke/apply.sh", str(study), "--out", str(tmp_path / "run"))
+    assert ended.returncode == 0, ended.stderr
+    checked_then_applied = (programs.home / "applied").read_text()
+    half = len(checked_then_applied) // 2
+    assert checked_then_applied[:half] == checked_then_applied[half:]
+    assert [one["kind"] for one in yaml.safe_load_all(checked_then_applied[half:])] == ["JobSet", "JobSet"]
+    assert not (tmp_path / "run" / "trajectories").exists()
 
 
 @pytest.mark.parametrize(("then", "status"), [("sys.exit(2)", 2), ("", 0)])

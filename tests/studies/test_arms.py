@@ -1,6 +1,8 @@
 """A study with arms: the same cells trained in several ways, each in a folder of its own, then compared."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,9 @@ import pytest
 from scaling.config import StudyError, arm_studies, load_study, parse_study
 from scaling.studies import arms
 from scaling.studies.preflight import check_directory
-from tests.studies.conftest import Scaling
+from tests.conftest import fill
+from tests.studies.conftest import Scaling, environment
+from tests.studies.test_run import wait_for_horizons
 
 LADDER = {"design": "ladder", "widths": [8, 16, 24], "tokens_per_param": [2, 6], "seeds": 2}
 ARMS = {"adamw": {}, "muon": {"training.optimizer": "muon", "training.learning_rate": 5e-3}}
@@ -77,9 +81,7 @@ def test_a_run_with_arms_is_not_made_one_without(tmp_path: Path) -> None:
 
 @pytest.mark.full
 def test_arms_are_trained_and_compared(tiny: Callable[..., Path], scaling: Scaling) -> None:
-    study = tiny(sweep=None, arms=ARMS, check={"budget_multiple": 2.0, "seeds": 1, "enabled": False})
-    raw = load_yaml(study) | {"sweep": LADDER}
-    study.write_text(json.dumps(raw))
+    study = tiny(sweep=LADDER, arms=ARMS, check={"budget_multiple": 2.0, "seeds": 1, "enabled": False})
     planned = json.loads(scaling("plan", study, "--json").stdout)["arms"]
     assert list(planned) == ["adamw", "muon"]
     answer = scaling("run", study, "--out", "run")
@@ -99,7 +101,19 @@ def test_arms_are_trained_and_compared(tiny: Callable[..., Path], scaling: Scali
     assert load_study(root / "study.yaml").arms == ARMS
 
 
-def load_yaml(path: Path) -> dict[str, Any]:
-    import yaml
-
-    return dict(yaml.safe_load(path.read_text()))
+@pytest.mark.full
+def test_a_disk_that_fills_up_ends_the_arms_that_are_left_too(tiny: Callable[..., Path], small_disk: Path) -> None:
+    out = small_disk / "run"
+    study = tiny(sweep=LADDER, arms=ARMS, check={"enabled": False})
+    command = [sys.executable, "-m", "scaling", "run", str(study), "--out", str(out)]
+    process = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    wait_for_horizons(process, out / "arms" / "adamw", 1)
+    filler = fill(small_disk)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 4, said
+    assert "no space is left" in said
+    assert not list(out.glob("arms/muon/*"))
+    filler.unlink()
+    answer = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=600, check=False)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert "muon against adamw" in answer.stdout

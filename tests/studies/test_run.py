@@ -1,6 +1,5 @@
 """The main job on a tiny study, trained for real: from the YAML to the report, killed and taken up again."""
 
-import contextlib
 import json
 import os
 import shutil
@@ -16,6 +15,7 @@ import polars as pl
 import pytest
 
 from scaling.records import RunDirectory, content_hash
+from tests.conftest import fill
 from tests.studies.conftest import Scaling, environment
 
 Tiny = Callable[..., Path]
@@ -157,10 +157,7 @@ def test_a_disk_that_fills_up_stops_the_sweep_and_loses_nothing(
     command = [sys.executable, "-m", "scaling", "run", str(tiny_shared()), "--out", str(out)]
     process = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     wait_for_horizons(process, out, 2)
-    filler = small_disk / "filler"
-    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while True:
-            file.write(bytes(2**20) if shutil.disk_usage(small_disk).free > 2**21 else bytes(512))
+    filler = fill(small_disk)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 4, said
     assert "no space is left" in said

@@ -75,6 +75,17 @@ def test_jobs_that_failed_are_told_with_their_cause(simulated: Simulated, capsys
     assert "simulated: it fails by itself" in failure["message"]
 
 
+def test_a_job_that_failed_and_was_done_since_has_not_failed(simulated: Simulated) -> None:
+    first = simulated.trajectories[0]
+    simulated.run((first,), failure_probability=1.0)
+    assert len(status.read(simulated.directory.root).failures) == 1
+    job = Job(name="b", settings=settings_of(simulated.study, simulated.directory), trajectories=(first,))
+    simulate([job], Conditions(1, 1e9), simulated.directory)
+    assert [one.job for one in simulated.directory.failures()] == [f"job-{first.id}"]
+    assert status.read(simulated.directory.root).failures == ()
+    assert simulated.states()[first.id] == "done"
+
+
 def test_what_was_lost_from_outside_is_said_so(simulated: Simulated, capsys: pytest.CaptureFixture[str]) -> None:
     first = simulated.trajectories[0]
     jobs = [Job(name="a", settings=settings_of(simulated.study, simulated.directory), trajectories=(first,))]

@@ -21,6 +21,7 @@ from scaling.records import (
     Trajectory,
     commit_once,
     leases_of,
+    observation_of,
     pretty_json,
 )
 
@@ -144,31 +145,6 @@ class SimulatedRecords:
 
 def _observation(trajectory: Trajectory, horizon: Horizon) -> Observation:
     loss = 1.69 + 406.4 / trajectory.params**0.34 + 410.7 / horizon.tokens**0.28
-    return Observation(
-        trajectory=trajectory.id,
-        role=trajectory.role,
-        seed=trajectory.recipe.seed,
-        width=trajectory.model.width,
-        layers=trajectory.model.layers,
-        params=trajectory.params,
-        tokens=horizon.tokens,
-        flops=float(horizon.tokens) * trajectory.flops_per_token,
-        budget=horizon.budget,
-        loss=loss,
-        metrics={},
-        domains={},
-        loss_se=0.0,
-        bits_per_byte=None,
-        train_loss=loss,
-        params_convention=trajectory.accounting.params,
-        flops_convention=trajectory.accounting.flops,
-        params_non_embedding=trajectory.params_non_embedding,
-        flops_causal=float(horizon.tokens) * trajectory.flops_per_token_causal,
-        unique_tokens=trajectory.unique_tokens,
-        epochs=horizon.tokens / trajectory.unique_tokens,
-        steps=horizon.steps,
-        decay_steps=horizon.decay_steps,
-        learning_rate=trajectory.recipe.learning_rate,
-        batch_tokens=trajectory.batch_tokens,
-        horizon=horizon.name,
+    return observation_of(
+        trajectory, horizon, loss=loss, loss_se=0.0, bits_per_byte=None, train_loss=loss, metrics={}, domains={}
     )

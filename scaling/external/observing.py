@@ -1,7 +1,7 @@
 """What a result file says, as the row that is committed for its horizon: what it does not say stays empty."""
 
 from scaling.data import epochs
-from scaling.records import DomainObservation, Horizon, Observation, Result, ResultError, Trajectory
+from scaling.records import DomainObservation, Horizon, Observation, Result, ResultError, Trajectory, observation_of
 
 FOLLOWS = {("with_embeddings", "6N"), ("without_embeddings", "6N_non_embedding")}
 """Conventions of N and C under which C is 6 N D."""
@@ -17,31 +17,20 @@ def observe(trajectory: Trajectory, horizon: Horizon, result: Result, source: st
     params = result.params or trajectory.params
     as_planned = params == trajectory.params
     unique_tokens = result.unique_tokens or trajectory.unique_tokens
-    return Observation(
-        trajectory=trajectory.id,
-        role=trajectory.role,
-        seed=trajectory.recipe.seed,
-        width=trajectory.model.width,
-        layers=trajectory.model.layers,
+    return observation_of(
+        trajectory,
+        horizon,
         params=params,
         tokens=tokens,
         flops=_flops(trajectory, tokens, params, result.flops, source),
-        budget=horizon.budget,
         loss=result.loss,
         loss_se=result.loss_se,
         bits_per_byte=result.bits_per_byte,
         train_loss=result.train_loss,
-        params_convention=trajectory.accounting.params,
-        flops_convention=trajectory.accounting.flops,
         params_non_embedding=trajectory.params_non_embedding if as_planned else None,
         flops_causal=float(tokens) * trajectory.flops_per_token_causal if as_planned and result.flops is None else None,
         unique_tokens=unique_tokens,
         epochs=epochs(tokens, unique_tokens),
-        steps=horizon.steps,
-        decay_steps=horizon.decay_steps,
-        learning_rate=trajectory.recipe.learning_rate,
-        batch_tokens=trajectory.recipe.batches.at(horizon.steps - 1) * trajectory.model.sequence_length,
-        horizon=horizon.name,
         metrics=dict(result.metrics),
         domains={} if result.unique_tokens else _domains(trajectory, tokens),
     )

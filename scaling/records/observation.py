@@ -1,12 +1,12 @@
 """What was learnt at a horizon: one row of a table."""
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from scaling.config import Part, unused
-from scaling.records.schema import Role
+from scaling.records.schema import Horizon, Role, Trajectory
 from scaling.records.scores import PositionLoss, Score
 
 
@@ -72,3 +72,31 @@ class Observation(Part):
     """Named held-out sets: what was measured on each. Committed beside the horizon's own file, not in it."""
     domains: Annotated[dict[str, DomainObservation], Field(exclude_if=unused, default_factory=dict)]
     """Of a mixture, by name."""
+
+
+def observation_of(trajectory: Trajectory, horizon: Horizon, **measured: Any) -> Observation:
+    """The row of a horizon: what was planned of it, and over that what was `measured`, by the fields' names."""
+    tokens = horizon.tokens
+    planned: dict[str, Any] = {
+        "trajectory": trajectory.id,
+        "role": trajectory.role,
+        "seed": trajectory.recipe.seed,
+        "width": trajectory.model.width,
+        "layers": trajectory.model.layers,
+        "params": trajectory.params,
+        "tokens": tokens,
+        "flops": float(tokens) * trajectory.flops_per_token,
+        "budget": horizon.budget,
+        "params_convention": trajectory.accounting.params,
+        "flops_convention": trajectory.accounting.flops,
+        "params_non_embedding": trajectory.params_non_embedding,
+        "flops_causal": float(tokens) * trajectory.flops_per_token_causal,
+        "unique_tokens": trajectory.unique_tokens,
+        "epochs": tokens / trajectory.unique_tokens,
+        "steps": horizon.steps,
+        "decay_steps": horizon.decay_steps,
+        "learning_rate": trajectory.recipe.learning_rate,
+        "batch_tokens": trajectory.recipe.batches.at(horizon.steps - 1) * trajectory.model.sequence_length,
+        "horizon": horizon.name,
+    }
+    return Observation(**(planned | measured))

@@ -12,6 +12,7 @@ from scaling.records import (
     Horizon,
     Observation,
     Trajectory,
+    observation_of,
 )
 from scaling.training.evaluation import Evaluation, bits_per_byte
 from scaling.training.step import Program
@@ -21,31 +22,13 @@ def observe(
     trajectory: Trajectory, horizon: Horizon, tokens: Tokens, score: Evaluation, train_loss: float
 ) -> Observation:
     """What a horizon taught, under the study's conventions."""
-    return Observation(
-        trajectory=trajectory.id,
-        role=trajectory.role,
-        seed=trajectory.recipe.seed,
-        width=trajectory.model.width,
-        layers=trajectory.model.layers,
-        params=trajectory.params,
-        tokens=horizon.tokens,
-        flops=float(horizon.tokens) * trajectory.flops_per_token,
-        budget=horizon.budget,
+    return observation_of(
+        trajectory,
+        horizon,
         loss=score.mean,
         loss_se=score.standard_error,
         bits_per_byte=bits_per_byte(score.mean, tokens.record.validation_tokens, tokens.summary.validation_bytes),
         train_loss=train_loss,
-        params_convention=trajectory.accounting.params,
-        flops_convention=trajectory.accounting.flops,
-        params_non_embedding=trajectory.params_non_embedding,
-        flops_causal=float(horizon.tokens) * trajectory.flops_per_token_causal,
-        unique_tokens=trajectory.unique_tokens,
-        epochs=epochs(horizon.tokens, trajectory.unique_tokens),
-        steps=horizon.steps,
-        decay_steps=horizon.decay_steps,
-        learning_rate=trajectory.recipe.learning_rate,
-        batch_tokens=trajectory.recipe.batches.at(horizon.steps - 1) * trajectory.model.sequence_length,
-        horizon=horizon.name,
         metrics=score.metrics,
         by_position=score.by_position,
         bits_per_byte_se=score.bits_per_byte_se,

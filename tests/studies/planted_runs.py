@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scaling.records import Horizon, Observation, RunDirectory, Trajectory, content_hash, pretty_json
+from scaling.records import Horizon, RunDirectory, Trajectory, content_hash, observation_of, pretty_json
 
 LossOf = Callable[[Trajectory, Horizon], float]
 CURVATURE = 0.03
@@ -59,32 +59,8 @@ def train(directory: RunDirectory, trajectories: Iterable[Trajectory], loss_of: 
 
 
 def _observed(one: Trajectory, horizon: Horizon, loss: float) -> dict[str, object]:
-    return Observation(
-        trajectory=one.id,
-        role=one.role,
-        seed=one.recipe.seed,
-        width=one.model.width,
-        layers=one.model.layers,
-        params=one.params,
-        tokens=horizon.tokens,
-        flops=float(horizon.tokens) * one.flops_per_token,
-        budget=horizon.budget,
-        loss=loss,
-        loss_se=0.001,
-        bits_per_byte=None,
-        train_loss=loss,
-        params_convention=one.accounting.params,
-        flops_convention=one.accounting.flops,
-        params_non_embedding=one.params_non_embedding,
-        flops_causal=0.0,
-        unique_tokens=one.unique_tokens,
-        epochs=1.0,
-        steps=horizon.steps,
-        decay_steps=horizon.decay_steps,
-        learning_rate=one.recipe.learning_rate,
-        batch_tokens=one.batch_tokens,
-        horizon=horizon.name,
-    ).model_dump(mode="json")
+    measured = {"loss": loss, "loss_se": 0.001, "bits_per_byte": None, "train_loss": loss}
+    return observation_of(one, horizon, **measured).model_dump(mode="json")
 
 
 def made(root: Path) -> RunDirectory:

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import psutil
 
-ADDRESSES = ("127.0.0.1", "127.0.0.2")
+ADDRESSES = ("127.0.0.2", "127.0.0.3")
+"""On loopback. Ray takes 127.0.0.1 for the machine's outward address wherever it has one."""
 
 
 def missing() -> str | None:

@@ -13,7 +13,7 @@ import polars as pl
 import psutil
 import pytest
 
-from tests.clusters.ray_nodes import RayCluster, ray_cluster
+from tests.clusters.ray_nodes import ADDRESSES, RayCluster, ray_cluster
 from tests.clusters.ray_nodes import missing as missing_ray
 from tests.clusters.slurm_nodes import SlurmCluster, slurm_cluster
 from tests.clusters.slurm_nodes import missing as missing_slurm
@@ -159,7 +159,7 @@ def test_a_sweep_on_ray_whose_raylet_is_killed(
     there = study(kind="ray", ray={"address": ray_nodes.address}, retries=10)
     sweep = command(ray_nodes, "run", there, "--out", tmp_path / "run")
     until(lambda: list((tmp_path / "run").glob("trajectories/*/metrics.jsonl")))
-    os.kill(ray_nodes.raylet("127.0.0.2"), signal.SIGKILL)
+    os.kill(ray_nodes.raylet(ADDRESSES[1]), signal.SIGKILL)
     out, err = sweep.communicate(timeout=DEADLINE)
     assert sweep.returncode == 0, out + err
     said(None, "run", study(), "--out", tmp_path / "local")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from scaling.cli import main
+
 QUICKSTART = str(Path(__file__).parents[1] / "configs" / "quickstart.yaml")
 ROOT = Path(__file__).parents[1]
 BPE = ("--data.corpus", str(ROOT / "docs"), "--data.tokenizer", "bpe", "--data.bpe.vocabulary", "300",
@@ -51,7 +53,7 @@ def test_laws_import_neither_flax_nor_jax_until_they_fit() -> None:
     assert not found & {"flax", "optax", "orbax", "grain"}
 
 
-def test_help_fits_a_screen_and_shows_an_example() -> None:
+def test_help_fits_a_screen_and_shows_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     for name in (
         "plan",
         "preflight",
@@ -68,8 +70,8 @@ def test_help_fits_a_screen_and_shows_an_example() -> None:
         "report",
         "schema",
     ):
-        answer = subprocess.run(
-            [sys.executable, "-m", "scaling", name, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
-        )
-        assert len(answer.stdout.splitlines()) <= 40, name
-        assert f"scaling {name}" in answer.stdout.partition("example:")[2]
+        with pytest.raises(SystemExit):
+            main([name, "--help"])
+        said = capsys.readouterr().out
+        assert len(said.splitlines()) <= 40, name
+        assert f"scaling {name}" in said.partition("example:")[2]

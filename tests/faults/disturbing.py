@@ -55,10 +55,11 @@ BEFORE_INDEX = "between commit and index"
 
 @dataclass
 class Kill:
-    """One that happened."""
+    """One moment, at which one process or all of them were killed."""
 
     victim: str
     moment: str
+    processes: int
     left: dict[str, tuple[int, int]]
     """Trajectory of a process that was killed -> (bytes of its metrics.jsonl, step from which it can go on)."""
 
@@ -73,6 +74,7 @@ class Sweep:
         self._listed, self._said = folder / "jobs.json", folder / "sweeper.log"
         self._listed.write_bytes(pretty_json([job.model_dump(mode="json") for job in jobs]))
         self._processes, self.kills = processes, list[Kill]()
+        self._known: dict[int, Job | None] = {}
         self.process = self.start()
         self.committed: dict[Path, str] = {}
 
@@ -92,7 +94,8 @@ class Sweep:
         self._note_commits()
 
     def kill_at(self, victim: str, moment: str, rng: random.Random, patience: float = 20.0) -> bool:
-        """SIGKILL a worker or the sweeper at the next such moment; False where all was done before it came."""
+        """SIGKILL a worker, the sweeper, or the sweeper and all workers, at the next such moment; False where all was
+        done before it came."""
         rank = rng.random()
         deadline = time.monotonic() + (rng.uniform(0.1, 4.0) if moment == ANY_TIME else patience)
         before = {one.id: look(self.directory.trajectory(one.id)) for job in self.jobs for one in job.trajectories}
@@ -106,9 +109,9 @@ class Sweep:
                 break
             time.sleep(LOOK_SECONDS)
         workers = self._workers()
-        struck = list(workers.values()) if victim == "sweeper" else [workers[chosen]] if chosen in workers else []
-        os.kill(chosen, signal.SIGKILL)
-        if victim == "sweeper":
+        struck = list(workers.values()) if victim != "worker" else [workers[chosen]] if chosen in workers else []
+        killed = [pid for pid in ([chosen, *workers] if victim == "all" else [chosen]) if _kill(pid)]
+        if victim != "worker":
             self.process.wait()
             self._until_workers_are_gone()
         else:
@@ -116,8 +119,8 @@ class Sweep:
         # A worker may be started again at once, but trains nothing before it has imported JAX.
         ids = [one.id for job in struck for one in job.trajectories]
         left = {name: _left(self.directory.trajectory(name)) for name in ids}
-        self.kills.append(Kill(victim, ANY_TIME if due else moment, left))
-        if victim == "sweeper":
+        self.kills.append(Kill(victim, ANY_TIME if due else moment, len(killed), left))
+        if victim != "worker":
             self.process = self.start()
         return True
 
@@ -131,32 +134,32 @@ class Sweep:
         if moment == ANY_TIME or due:
             if not due or not workers:
                 return None
-            return self.process.pid if victim == "sweeper" else list(workers)[int(rank * len(workers))]
+            return list(workers)[int(rank * len(workers))] if victim == "worker" else self.process.pid
         for pid, job in workers.items():
             for one in job.trajectories:
                 now = look(self.directory.trajectory(one.id))
                 if MOMENTS[moment](before[one.id], now):
-                    return self.process.pid if victim == "sweeper" else pid
+                    return pid if victim == "worker" else self.process.pid
                 before[one.id] = now
         return None
 
     def _workers(self) -> dict[int, Job]:
         """Pid -> job of each worker of this sweep."""
-        found: dict[int, Job] = {}
+        pid = self.process.pid  # its main thread starts them; the kernel's list is read far sooner than all processes
+        try:
+            pids = [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        except FileNotFoundError:
+            return {}
+        self._known = {pid: self._known.get(pid) or self._job_of(pid) for pid in pids}
+        return {pid: job for pid, job in self._known.items() if job is not None}
+
+    def _job_of(self, pid: int) -> Job | None:
         named = {f"{job.name}.json": job for job in self.jobs}
         try:
-            children = psutil.Process(self.process.pid).children()
-        except psutil.NoSuchProcess:
-            return {}
-        for child in children:
-            try:
-                words = child.cmdline()
-            except psutil.Error:
-                continue
-            job = next((named[Path(word).name] for word in words if Path(word).name in named), None)
-            if job is not None:
-                found[child.pid] = job
-        return found
+            words = psutil.Process(pid).cmdline()
+        except psutil.Error:
+            return None
+        return next((named[Path(word).name] for word in words if Path(word).name in named), None)
 
     def _until_workers_are_gone(self) -> None:
         for process in psutil.process_iter(["cmdline"]):
@@ -173,8 +176,16 @@ class Sweep:
             assert self.committed.setdefault(path, digest) == digest, f"{path} was written twice"
 
     def table(self) -> Counter[tuple[str, str]]:
-        """How often whom when."""
-        return Counter((kill.victim, kill.moment) for kill in self.kills)
+        """How many processes, of whom, when."""
+        found: Counter[tuple[str, str]] = Counter()
+        for kill in self.kills:
+            found[kill.victim, kill.moment] += kill.processes
+        return found
+
+    @property
+    def killed(self) -> int:
+        """Processes, in all."""
+        return self.table().total()
 
 
 def losses(directory: RunDirectory, jobs: Sequence[Job]) -> dict[str, list[tuple[str, float]]]:
@@ -228,6 +239,15 @@ def torn(root: Path) -> list[Path]:
         except Exception:
             found.append(path)
     return found
+
+
+def _kill(pid: int) -> bool:
+    """Whether there was one to kill."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _until_gone(pid: int) -> None:

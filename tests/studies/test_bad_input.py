@@ -2,7 +2,6 @@
 
 import os
 import re
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,15 +10,20 @@ import pytest
 
 from scaling.config import StudyError, load_study
 from scaling.studies import preflight
-from tests.studies.conftest import Scaling
+from tests.studies.terminal import Said, Terminal
 
 Tiny = Callable[..., Path]
 
 
-def refused(answer: subprocess.CompletedProcess[str], words: str) -> None:
-    assert answer.returncode == 2, answer.stdout + answer.stderr
-    assert re.search(words, answer.stderr), answer.stderr
-    assert "Traceback" not in answer.stderr
+@pytest.fixture(autouse=True)
+def _stands_in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def refused(said: Said, words: str) -> None:
+    assert said.code == 2, said.out + said.err
+    assert re.search(words, said.err), said.err
+    assert "Traceback" not in said.err
 
 
 @pytest.mark.parametrize(
@@ -33,45 +37,45 @@ def refused(answer: subprocess.CompletedProcess[str], words: str) -> None:
         ({"sweep": {"budgets": [1e6, 3e8]}}, "sweep.budgets has 1e[+]?0?6.*steps"),
     ],
 )
-def test_a_wrong_study(tiny: Tiny, scaling: Scaling, tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+def test_a_wrong_study(tiny: Tiny, terminal: Terminal, tmp_path: Path, changes: dict[str, Any], words: str) -> None:
     study = tiny() if "trainig" in changes else tiny(**changes)
     if "trainig" in changes:
         study.write_text(study.read_text() + "trainig: {}\n")
-    refused(scaling("run", study), words)
+    refused(terminal("run", study), words)
     assert not (tmp_path / "runs").exists()
 
 
-def test_wrong_text(tiny: Tiny, scaling: Scaling, tmp_path: Path) -> None:
+def test_wrong_text(tiny: Tiny, terminal: Terminal, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
-    refused(scaling("plan", tiny(data={"corpus": str(empty)})), "data.corpus is .*empty")
+    refused(terminal("plan", tiny(data={"corpus": str(empty)})), "data.corpus is .*empty")
     folder = tmp_path / "latin"
     folder.mkdir()
     (folder / "long.txt").write_text("plain words " * 4000)
     for number in range(40):
         (folder / f"good-{number}.txt").write_text(f"plain words, part {number} " * 20)
     (folder / "bad.txt").write_bytes(b"caf\xe9 " * 100)
-    refused(scaling("plan", tiny(data={"corpus": str(folder)})), r"bad\.txt")
-    answer = scaling("plan", tiny(data={"corpus": str(folder), "bad_encoding": "skip"}))
-    assert answer.returncode == 0, answer.stderr
+    refused(terminal("plan", tiny(data={"corpus": str(folder)})), r"bad\.txt")
+    answer = terminal("plan", tiny(data={"corpus": str(folder), "bad_encoding": "skip"}))
+    assert answer.code == 0, answer.err
 
 
-def test_an_output_folder_of_another_study(tiny: Tiny, scaling: Scaling, tmp_path: Path) -> None:
+def test_an_output_folder_of_another_study(tiny: Tiny, terminal: Terminal, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     (out / "study.yaml").write_text(tiny(training={"learning_rate": 0.5}).read_text())
     (out / "trajectories").mkdir()
     refused(
-        scaling("run", tiny(), "--out", out),
+        terminal("run", tiny(), "--out", out),
         "belongs to a different study: training.learning_rate is 0.5 there and 0.01 here",
     )
 
 
-def test_an_output_folder_with_other_files(tiny: Tiny, scaling: Scaling, tmp_path: Path) -> None:
+def test_an_output_folder_with_other_files(tiny: Tiny, terminal: Terminal, tmp_path: Path) -> None:
     out = tmp_path / "home"
     out.mkdir()
     (out / "thesis.tex").write_text("precious")
-    refused(scaling("run", tiny(), "--out", out), "a folder with other files in it")
+    refused(terminal("run", tiny(), "--out", out), "a folder with other files in it")
     assert [path.name for path in out.iterdir()] == ["thesis.tex"]
 
 
@@ -130,5 +134,5 @@ def test_the_sweep_may_change_and_what_changes_results_may_not(tiny: Tiny) -> No
         (["job", "nowhere.json"], "nowhere.json does not exist"),
     ],
 )
-def test_wrong_command_lines(scaling: Scaling, arguments: list[str], words: str) -> None:
-    refused(scaling(*arguments), words)
+def test_wrong_command_lines(terminal: Terminal, arguments: list[str], words: str) -> None:
+    refused(terminal(*arguments), words)

@@ -4,7 +4,6 @@ import json
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,10 +11,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from scaling.cli import main
 from tests.laws import planted
 from tests.laws.procedures.simulated import sweep
 from tests.laws.test_allocation import known
-from tests.studies.conftest import environment
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -61,16 +60,18 @@ def folder(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_a_command(line: str, folder: Path) -> None:
-    """`scaling run` stands for hours of training, and `preflight` of a new study for a minute of compiling: planned."""
+def test_a_command(line: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process. `scaling run` stands for hours of training, and `preflight` of a new study for a minute of
+    compiling: planned. Where what it prints goes is left to the shell."""
     line = re.sub(r"^scaling run (.*?)(?: --out \S+)?$", r"scaling plan \1", line)
     line = re.sub(r"^scaling preflight (configs/\S+)$", r"scaling plan \1", line)
-    command = re.sub(r"^scaling", f"{shlex.quote(sys.executable)} -m scaling", line)
-    answer = subprocess.run(
-        command, shell=True, cwd=folder, env=environment() | {"HOME": str(folder)},
-        capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert answer.returncode == 0, answer.stdout + answer.stderr
+    words = shlex.split(line.partition(">")[0])[1:]
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    assert end.value.code == 0
 
 
 @pytest.mark.parametrize("page", [page for page, blocks in BLOCKS.items() if blocks])

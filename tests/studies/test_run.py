@@ -150,6 +150,7 @@ def test_a_killed_sweep_ends_its_jobs_and_goes_on_to_the_same_bits(
     assert losses(out) == losses(finished)
 
 
+@pytest.mark.full
 def test_a_disk_that_fills_up_stops_the_sweep_and_loses_nothing(
     finished: Path, tiny_shared: Tiny, small_disk: Path
 ) -> None:
@@ -176,6 +177,7 @@ def test_a_disk_that_fills_up_stops_the_sweep_and_loses_nothing(
     assert {path: json.loads(path.read_text()) for path in committed} == committed
 
 
+@pytest.mark.full
 def test_an_added_budget_keeps_what_was_committed(
     finished: Path, tiny_shared: Tiny, scaling: Scaling, tmp_path: Path
 ) -> None:

@@ -144,7 +144,11 @@ def test_activations_are_flat_in_width(rule: str, regime: Regime) -> None:
     assert not problems(regime, rule)
 
 
-@pytest.mark.parametrize(("field", "role"), list(WATCHING), ids=str)
+@pytest.mark.parametrize(
+    ("field", "role"),
+    [pytest.param(*one, marks=() if regime == REGIMES[0] else pytest.mark.full) for one, regime in WATCHING.items()],
+    ids=str,
+)
 def test_no_multiplier_can_be_spared_in_width(field: str, role: str | None) -> None:
     assert problems(WATCHING[field, role], "mup", without("mup", field, role))
 

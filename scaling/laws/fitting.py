@@ -98,7 +98,7 @@ def fit(
     _check(resamples=resamples, level=level, starts=starts, method=method)
     law = form_named(form, options)
     settings = _settings(law, pin, tie, objective, delta, space, resamples, level, seed, starts, method)
-    settings = replace(settings, beyond=_beyond(beyond, law, settings.objective))
+    settings = replace(settings, beyond=checked_beyond(beyond, law, settings.objective.space))
     rows = read(table, columns, cost, drop_highest_loss, law)
     found = procedure_of(law)(rows, law, settings) if law.procedure else fit_form(rows, law, settings)
     return replace(found, diagnostics=(*rows.findings, *found.diagnostics))
@@ -185,7 +185,7 @@ def fit_form(rows: Table, form: LawForm, settings: Settings) -> LawFit:
         value=value,
         starts={"total": settings.starts, "share_at_optimum": share},
         diagnostics=found,
-        noise=noises.summary(again.noise, clusters) | {"resampling": again.method} | _told(settings.beyond),
+        noise=noises.summary(again.noise, clusters) | {"resampling": again.method} | told(settings.beyond),
         samples=samples,
     )
 
@@ -269,17 +269,23 @@ def _settings(
     )
 
 
-def _beyond(beyond: tuple[float, float], form: LawForm, objective: objectives.Objective) -> tuple[float, float]:
+def checked_beyond(beyond: tuple[float, float], form: LawForm, space: str) -> tuple[float, float]:
+    """`beyond` as floats; LawError where it cannot be, or `form`, whose residuals are in `space`, cannot carry it."""
     if not any(beyond):
         return (0.0, 0.0)
     if len(beyond) != 2 or not all(np.isfinite(one) and one >= 0 for one in beyond):
         raise LawError(f"beyond is {beyond}; give two standard deviations of ln L, each at least 0")
-    if form.procedure or objective.space != "log":
+    if not carries_beyond(form, space):
         raise LawError(f"beyond is {beyond}, but form {form.name} is not fitted to ln L by one solve; leave it out")
     return (float(beyond[0]), float(beyond[1]))
 
 
-def _told(beyond: tuple[float, float]) -> dict[str, Any]:
+def carries_beyond(form: LawForm, space: str | None = None) -> bool:
+    """Whether errors beyond the residuals can enter the intervals of `form`."""
+    return not form.procedure and (space or form.space) == "log"
+
+
+def told(beyond: tuple[float, float]) -> dict[str, Any]:
     return {"beyond": list(beyond)} if any(beyond) else {}
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from scaling import laws
 from scaling.laws import Diagnostic, LawFit
+from scaling.laws.fitting import carries_beyond
 from scaling.laws.forms import form_named
 from scaling.records import pretty_json, replace
 from scaling.studies import cells, figures, show
@@ -28,7 +29,11 @@ def fit(
     """Fit `form` to `path` under `settings` (a run directory's own study gives the others); print it, and write it."""
     source = source_of(path, settings["columns"], sweep, [form_named(form, options)])
     told = source.asked(settings)
-    fitted = laws.fit(source.table, form, **told, **options)
+    beyond = source.beyond
+    if not carries_beyond(form_named(form, options), settings.get("space")):
+        source.warn_of_tuning(f"intervals of form {form}")
+        beyond = (0.0, 0.0)
+    fitted = laws.fit(source.table, form, **told, beyond=beyond, **options)
     law = traced(fitted, source.cells)
     name = form.rpartition(":")[2]
     if out is None and source.folder is not None:

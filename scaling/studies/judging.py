@@ -30,6 +30,7 @@ def select(
 ) -> int:
     """Print which form was chosen and why, and its answer to `asked`: a budget, or a model's N and D."""
     source = source_of(path, settings["columns"], sweep, [form_named(name) for name in forms or ()])
+    source.warn_of_tuning("intervals of a selection")
     found = laws.select(source.table, forms, **source.asked(settings))
     found = changed(found, fits={label: traced(fit, source.cells) for label, fit in found.fits.items()})
     if out is not None:
@@ -90,7 +91,7 @@ def compare(
     # A study's own settings are those of one law; what compares two arms has defaults of its own, but for the cost.
     told = {"names": _names(a, b), **settings, "columns": one.columns}
     told |= {name: arm.settings["cost"] for name, arm in (("cost", one), ("cost_b", other)) if "cost" in arm.settings}
-    found = laws.compare(one.table, other.table, **told)
+    found = laws.compare(one.table, other.table, **told, beyond=one.beyond, beyond_b=other.beyond)
     wanted = None if gain is None else laws.power(found, gain)
     if out is not None:
         replace(out, pretty_json(found.as_json()))

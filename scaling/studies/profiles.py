@@ -45,6 +45,7 @@ def profile(
     names = _checked(law, parameters, settings)
     source = source_of(path, settings["columns"], sweep, [law])
     told = source.asked(settings)
+    source.warn_of_tuning("profiles")
     found = [profiling.profile(source.table, form, name, **told, **options) for name in names]
     if plot is not None:
         figures.write(draw(found), plot)

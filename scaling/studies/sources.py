@@ -1,5 +1,6 @@
 """Where the rows of a law come from: anybody's table, a raw sweep reduced to its best, or a run directory."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,9 @@ import polars as pl
 from scaling.config import Study, StudyError, load_study
 from scaling.data import load_record
 from scaling.laws import LawForm
-from scaling.records import RunDirectory
+from scaling.records import RunDirectory, read_json
 from scaling.studies import staged, swept, terminal
-from scaling.studies.answers import settings_of
+from scaling.studies.answers import MAIN, settings_of
 from scaling.studies.own_parts import counter
 from scaling.studies.reduction import Reduced, Sweep, reduced
 
@@ -27,6 +28,7 @@ class Source:
       columns: where the table's names differ.
       folder: for its laws, for a run directory.
       cells: of the sweep that was reduced to `table`, where one was.
+      beyond: of a tuned ladder, what was measured of its runs' tuning, as laws.fit takes it.
     """
 
     table: Path | pl.DataFrame
@@ -34,10 +36,17 @@ class Source:
     columns: Mapping[str, str]
     folder: Path | None = None
     cells: Reduced | None = None
+    beyond: tuple[float, float] = (0.0, 0.0)
 
     def asked(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """`settings` of the command line over the study's own."""
         return {**self.settings, **settings, "columns": self.columns}
+
+    def warn_of_tuning(self, what: str) -> None:
+        """Say that `what` does not hold the errors of the runs' tuning, where such were measured."""
+        if any(self.beyond):
+            size = math.hypot(*self.beyond)
+            terminal.warn(f"{what} know nothing of the errors of tuning, {size:.2g} of ln L, which were measured here")
 
 
 def source_of(
@@ -68,7 +77,16 @@ def source_of(
         rows = _of_a_stage(rows, forms)
     if several and not any(set(swept.SETTINGS) & set(form.columns) for form in forms):
         rows = _best(directory, study, columns)
-    return Source(_measured(rows, columns), settings, columns, directory.laws)
+    return Source(_measured(rows, columns), settings, columns, directory.laws, beyond=_beyond(directory, study))
+
+
+def _beyond(directory: RunDirectory, study: Study) -> tuple[float, float]:
+    """As the law that answers carries it."""
+    law = directory.laws / f"{MAIN}.json"
+    if study.tuning is None or not law.is_file():
+        return (0.0, 0.0)
+    common, row = read_json(law)["details"]["tuning"]["beyond"]
+    return (common, row)
 
 
 def _fitted(directory: RunDirectory) -> pl.DataFrame:

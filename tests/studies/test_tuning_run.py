@@ -96,7 +96,15 @@ def test_a_form_that_reads_a_raw_sweep_sees_the_bowls(tuned: Run, terminal: Term
         "fit", tuned[1], "--form", "hyperparameters", "--options", "over=learning_rate", "--resamples", 20, "--json"
     )
     assert json.loads(fitted)["rows"] == 4 * 6
-    assert json.loads(terminal.done("fit", tuned[1], "--resamples", 20, "--json"))["rows"] == 4
+    by_hand = json.loads(terminal.done("fit", tuned[1], "--resamples", 20, "--json"))
+    assert by_hand["rows"] == 4
+    answering = json.loads((tuned[1] / "laws" / "chinchilla.json").read_text())
+    assert by_hand["noise"]["beyond"] == answering["noise"]["beyond"]
+
+
+def test_what_does_not_carry_the_errors_of_tuning_says_so(tuned: Run, terminal: Terminal) -> None:
+    said = terminal("profile", tuned[1], "--parameter", "E", "--points", 5, "--resamples", 20)
+    assert "profiles know nothing of the errors of tuning" in said.err
 
 
 def test_a_second_run_trains_nothing(tuned: Run) -> None:

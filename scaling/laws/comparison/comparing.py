@@ -48,6 +48,8 @@ def compare(
     starts: int = 64,
     drop_highest_loss: int = 0,
     method: str = "auto",
+    beyond: tuple[float, float] = (0.0, 0.0),
+    beyond_b: tuple[float, float] | None = None,
     **options: Any,
 ) -> Comparison:
     """Arm b against arm a: L_b(N, D) = L_a(m_N N, m_D D), or a law of its own for each.
@@ -70,6 +72,8 @@ def compare(
       starts: starting points.
       drop_highest_loss: rows with the highest loss to leave out of each arm.
       method: of resampling: auto, noise or pairs (uncertainty.py).
+      beyond: errors that residuals do not show, as laws.fit takes them: such as by settings that are not the best.
+        They widen every interval and test. Of both arms, unless `beyond_b` is arm b's.
       options: of the form.
 
     Raises LawError where a table or an argument cannot work; what speaks against trusting the answer is in `status`.
@@ -79,6 +83,8 @@ def compare(
     _check(at=at, resamples=resamples, draws=draws, method=method, level=level, starts=starts)
     # Targets are logarithms of the loss already, so the solver takes plain differences of them.
     goal = objectives.checked(objective, delta, "linear")
+    apart = tuple(fitting.checked_beyond(one, law, "log") for one in (beyond, beyond if beyond_b is None else beyond_b))
+    errors = (apart[0], apart[1])
     called = _names(a, b) if names is None else names
     costs_of = (cost, cost if cost_b is None else cost_b)
     tables = (
@@ -91,11 +97,11 @@ def compare(
     noted = advice.of_design(law, rows, tables, called, chosen)
 
     found = joint.fit(rows, arms.joint(law, chosen), goal, starts, seed)
-    samples, run_noise, used = joint.resampled(found, resamples, seed + 1, method)
+    samples, run_noise, used = joint.resampled(found, resamples, seed + 1, method, errors)
     between = {name: intervals.interval(values, found.params[name], level) for name, values in samples.items()}
     noted += advice.of_solution(found, called)
     noted += findings.of_intervals(found.problem.form, found.params, between)
-    tests = _tests(found, law, chosen, goal, starts, seed, draws) if draws else ()
+    tests = _tests(found, law, chosen, goal, starts, seed, draws, errors) if draws else ()
     noted += advice.of_tests(tests, chosen)
 
     settings = fitting.Settings(
@@ -111,12 +117,13 @@ def compare(
     noise = noises.summary(found.noise, rows, found.correlation, level, used)
 
     def fitted(arm: int, noted: list[Diagnostic]) -> LawFit:
-        return _arm_fit(tables[arm], law, settings, found, arm, samples, between, run_noise, noise, noted)
+        runs, told = np.hypot(run_noise, np.hypot(*errors[arm])), noise | fitting.told(errors[arm])
+        return _arm_fit(tables[arm], law, settings, found, arm, samples, between, runs, told, noted)
 
     both = (fitted(0, noted), fitted(1, noted))
     reached, sampled = gain.at(both, at)
     noted += advice.of_target(both, at, reached, called)
-    error, freedom = _spread(found, law, both, at, seed)
+    error, freedom = _spread(found, law, both, at, seed, errors)
     rho = Estimate(found.correlation, *found.noise.interval(level), level) if rows.pairs else None
     return Comparison(
         names=called,
@@ -153,6 +160,7 @@ def _tests(
     starts: int,
     seed: int,
     draws: int,
+    beyond: pairs.Beyond,
 ) -> tuple[NullTest, ...]:
     """Shared exponents against separate ones, and, where they are shared, one law against two multipliers."""
     rows, rho = found.rows, found.correlation
@@ -173,7 +181,7 @@ def _tests(
         cases.append(("both arms are one law", alike, common))
     answers = []
     for number, (null, narrow, wide) in enumerate(cases):
-        statistic, drawn = joint.null_ratios(narrow, wide, draws, seed + 2 + number)
+        statistic, drawn = joint.null_ratios(narrow, wide, draws, seed + 2 + number, beyond)
         p = (1 + int(np.sum(drawn >= statistic))) / (draws + 1)
         more = len(wide.problem.free) - len(narrow.problem.free)
         answers.append(NullTest(null, float(statistic), p, more, draws))
@@ -210,7 +218,9 @@ def _arm_fit(
     )
 
 
-def _spread(found: joint.Joint, law: LawForm, both: tuple[LawFit, LawFit], at: float, seed: int) -> tuple[float, float]:
+def _spread(
+    found: joint.Joint, law: LawForm, both: tuple[LawFit, LawFit], at: float, seed: int, beyond: pairs.Beyond
+) -> tuple[float, float]:
     """(standard error, freedom) of ln G by the delta method; infinite where G is."""
     inside = found.inside
     moves = WIDTH * np.eye(len(found.z))[inside]
@@ -220,7 +230,7 @@ def _spread(found: joint.Joint, law: LawForm, both: tuple[LawFit, LawFit], at: f
     if not np.all(np.isfinite(values)):
         return float("inf"), float(found.noise.noise.freedom)
     gradient = (values[: len(inside)] - values[len(inside) :]) / (2 * WIDTH)
-    return found.spread(gradient, seed)
+    return found.spread(gradient, seed, beyond)
 
 
 def _budgets(tables: tuple[Table, Table]) -> list[float]:

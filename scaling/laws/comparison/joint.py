@@ -12,7 +12,7 @@ import numpy as np
 from scaling.laws import solver, uncertainty
 from scaling.laws.comparison import arms
 from scaling.laws.comparison import noise as noises
-from scaling.laws.comparison.pairs import DIFFERENCE, SUM, Rows
+from scaling.laws.comparison.pairs import DIFFERENCE, SUM, Beyond, Rows
 from scaling.laws.errors import LawError
 from scaling.laws.fitting import SAME_OPTIMUM
 from scaling.laws.forms import Floats, LawForm
@@ -62,15 +62,14 @@ class Joint:
         free = np.array([name in self.problem.free for name in self.problem.form.names])
         return np.flatnonzero(free & off)
 
-    def spread(self, gradient: Floats, seed: int) -> tuple[float, float]:
+    def spread(self, gradient: Floats, seed: int, beyond: Beyond) -> tuple[float, float]:
         """(standard error, its degrees of freedom) of a quantity by its `gradient` in the coordinates `inside`.
 
         The estimate is linear in the targets near the optimum, y -> g' (J'WJ)^-1 J'W y. Its variance over plausible
         noises is a scaled inverse chi-square of about that freedom, as after Satterthwaite.
         """
         rows = self.rows
-        J = self.jacobian[:, self.inside] / rows.scale(self.correlation)[:, None]
-        line = gradient @ np.linalg.pinv(J.T @ (rows.weight[:, None] * J)) @ (J.T * rows.weight)
+        line = gradient @ self._estimator()[1]
         rho, common, row = self.noise.scales(SPREAD_DRAWS, np.random.default_rng(seed))
         variance = np.zeros(SPREAD_DRAWS)
         for kind in np.unique(rows.kind):
@@ -79,10 +78,25 @@ class Joint:
             together = np.sum(np.bincount(rows.cluster[here], weights=line[here]) ** 2)
             ratio = (1 + kind * rho) / (1 + kind * self.correlation)
             variance += ratio * (row**2 * alone + common**2 * together)
+        variance += _apart(rows, line / rows.scale(self.correlation), beyond)
         doubt = max(float(np.var(np.log(variance))), TINY)
         # The variance of ln chi-square is 2 / freedom + 2 / freedom^2 to second order.
         freedom = (1 + np.sqrt(1 + 2 * doubt)) / doubt
         return float(np.sqrt(1 / np.mean(1 / variance))), float(min(freedom, 1e6))
+
+
+    def unseen(self, errors: Floats) -> Floats:
+        """The part of `errors` of the targets, (..., rows), that moves the law and leaves no residual."""
+        J, line = self._estimator()
+        scale = self.rows.scale(self.correlation)
+        moved: Floats = (errors / scale) @ (J @ line).T * scale
+        return moved
+
+    def _estimator(self) -> tuple[Floats, Floats]:
+        """(J, (J'WJ)^-1 J'W) of the scaled targets, in the coordinates `inside`."""
+        J = self.jacobian[:, self.inside] / self.rows.scale(self.correlation)[:, None]
+        weight = self.rows.weight
+        return J, np.linalg.pinv(J.T @ (weight[:, None] * J)) @ (J.T * weight)
 
 
 def problem(
@@ -136,7 +150,20 @@ def fit(
     )
 
 
-def resampled(found: Joint, count: int, seed: int, method: str) -> tuple[dict[str, Floats], Floats, str]:
+def _apart(rows: Rows, line: Floats, beyond: Beyond) -> float:
+    """Variance that errors beyond the residuals give to an estimate that is `line` (rows,) times the targets."""
+    each = line @ rows.of_runs(np.eye(len(line))).T
+    found = 0.0
+    for arm, (common, row) in enumerate(beyond):
+        here = rows.arm == arm
+        together = np.bincount(rows.trajectory[here], weights=each[here])
+        found += float(row**2 * np.sum(each[here] ** 2) + common**2 * np.sum(together**2))
+    return found
+
+
+def resampled(
+    found: Joint, count: int, seed: int, method: str, beyond: Beyond
+) -> tuple[dict[str, Floats], Floats, str]:
     """(joint parameter -> (count,), run noise (count,), method): refits of the law, as uncertainty.py has them.
 
     `pairs` draws trajectories with replacement, from each arm's own and from paired ones apart; paired trajectories
@@ -146,18 +173,20 @@ def resampled(found: Joint, count: int, seed: int, method: str) -> tuple[dict[st
     if method == "auto":
         method = "pairs" if len(np.unique(rows.group)) >= uncertainty.PAIRS_FROM else "noise"
     drawn, run = found.noise.draw(rows, count, generator)
+    apart = rows.apart(beyond, count, generator)
     starts = np.broadcast_to(found.z, (count, len(found.z)))
     tolerance = solver.RESAMPLE_TOLERANCE
     if method == "noise":
-        target = (found.fitted + drawn) / rows.scale(found.correlation)
+        target = (found.fitted + drawn + apart) / rows.scale(found.correlation)
         solution = solver.solve(found.problem, starts, target=target, tolerance=tolerance)
     else:
         weights = rows.weight * _times(rows, count, generator)
-        solution = solver.solve(found.problem, starts, weights=weights, tolerance=tolerance)
+        target = found.problem.target + apart / rows.scale(found.correlation)
+        solution = solver.solve(found.problem, starts, target=target, weights=weights, tolerance=tolerance)
     return found.problem.natural(solution.z), run, method
 
 
-def null_ratios(null: Joint, wide: Joint, count: int, seed: int) -> tuple[float, Floats]:
+def null_ratios(null: Joint, wide: Joint, count: int, seed: int, beyond: Beyond) -> tuple[float, Floats]:
     """(objective of `null` / objective of `wide` - 1, the same for `count` tables drawn from `null`).
 
     `null` is a special case of `wide`, on the same rows. For single runs without trajectories the ratio is the F
@@ -165,7 +194,10 @@ def null_ratios(null: Joint, wide: Joint, count: int, seed: int) -> tuple[float,
     through: rho anew from the residuals of `wide`, then both laws with rows scaled by it.
     """
     rows, scale = null.rows, null.rows.scale(null.correlation)
-    drawn, _ = wide.noise.draw(rows, count, np.random.default_rng(seed))
+    generator = np.random.default_rng(seed)
+    drawn, _ = wide.noise.draw(rows, count, generator)
+    if any(map(any, beyond)):
+        drawn = drawn + wide.unseen(rows.apart(beyond, count, generator))
     target = np.concatenate([rows.target[None], null.fitted + drawn]) / scale
     # The wide law starts where it equals the null, and where it fits the runs as measured.
     inside = replace(wide.problem, target=null.fitted / scale)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from scaling.laws import noise as noises
 from scaling.laws.errors import LawError
 from scaling.laws.forms import Floats, LawForm
 from scaling.laws.table import UNSTATED, Table, frame
@@ -23,6 +24,8 @@ FEWEST = 6
 """Pairs below which their correlation cannot be measured, and runs are taken as they are."""
 HALF = np.sqrt(0.5)
 SUM, SINGLE, DIFFERENCE = 1, 0, -1
+Beyond = tuple[tuple[float, float], tuple[float, float]]
+"""Of each arm, standard deviations of ln L, once a trajectory and once a run, of errors that no residual shows."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class Rows:
       kind: SUM, SINGLE or DIFFERENCE: the row's variance is 1 + kind rho.
       cluster: number of what shares a trajectory's noise: rows of one kind from one pair of trajectories.
       group: number of what is resampled together: all rows of one trajectory, or of a pair of them.
+      arm, trajectory: of the run behind the row: 0 or 1, and the trajectory's number in that arm.
+      mate: the row behind which stands the run's partner; -1 where it has none.
       stratum: 0 and 1 where a group has runs of one arm only, 2 where of both.
       labels: the run behind each row.
       pairs: how many pairs of runs there are.
@@ -52,6 +57,9 @@ class Rows:
     kind: np.ndarray[Any, Any]
     cluster: np.ndarray[Any, Any]
     group: np.ndarray[Any, Any]
+    arm: np.ndarray[Any, Any]
+    trajectory: np.ndarray[Any, Any]
+    mate: np.ndarray[Any, Any]
     stratum: np.ndarray[Any, Any]
     labels: tuple[str, ...]
     pairs: int
@@ -59,6 +67,24 @@ class Rows:
     def scale(self, correlation: Any) -> Floats:
         """Standard deviation of each row's noise in units of a run's; (..., rows) for correlations (...)."""
         return np.sqrt(1 + np.asarray(correlation)[..., None] * self.kind)
+
+    def of_runs(self, values: Floats) -> Floats:
+        """What a change of each run's ln L, (..., rows), makes of the targets."""
+        own, other = (self.on_a, self.on_b), (self.on_b, self.on_a)
+        changed = np.where(self.arm == 0, *own) * values
+        paired = self.mate >= 0
+        changed[..., paired] += (np.where(self.arm == 0, *other) * values[..., self.mate])[..., paired]
+        return changed
+
+    def apart(self, beyond: Beyond, count: int, generator: np.random.Generator) -> Floats:
+        """(count, rows) errors of the targets that no residual shows."""
+        values = np.zeros((count, len(self.target)))
+        for arm, (common, row) in enumerate(beyond):
+            here = self.arm == arm
+            if common or row:
+                sizes = np.full(count, common), np.full(count, row)
+                values[:, here] = noises.simulate(self.trajectory[here], np.ones(here.sum()), *sizes, generator)
+        return self.of_runs(values)
 
 
 def seeds(source: Any, columns: Mapping[str, str] | None, table: Table) -> list[str] | None:
@@ -107,6 +133,9 @@ def rows_of(
         kind=kind,
         cluster=_numbered(np.column_stack([kind, family])),
         group=_numbered(family),
+        arm=np.repeat((0, 1), [table.rows for table in arms]),
+        trajectory=np.concatenate([table.cluster for table in arms]),
+        mate=np.concatenate([np.where(partner[0] >= 0, partner[0] + arms[0].rows, -1), partner[1]]),
         stratum=np.where(family[:, 1] < 0, 0, np.where(family[:, 0] < 0, 1, 2)),
         labels=tuple(f"{name} {label}" for name, table in zip(names, arms, strict=True) for label in table.labels),
         pairs=len(found),

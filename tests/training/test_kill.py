@@ -16,7 +16,7 @@ import pytest
 
 from scaling.data import Tokens
 from scaling.engines import EXIT_RESUME
-from scaling.engines.ending import GRACE_SECONDS
+from scaling.engines.base import GRACE_SECONDS
 from scaling.records import Job, RunDirectory, Trajectory, TrajectoryDirectory, pretty_json
 from tests.conftest import trajectory_of
 

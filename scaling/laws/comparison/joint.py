@@ -84,7 +84,6 @@ class Joint:
         freedom = (1 + np.sqrt(1 + 2 * doubt)) / doubt
         return float(np.sqrt(1 / np.mean(1 / variance))), float(min(freedom, 1e6))
 
-
     def unseen(self, errors: Floats) -> Floats:
         """The part of `errors` of the targets, (..., rows), that moves the law and leaves no residual."""
         J, line = self._estimator()

@@ -1,9 +1,7 @@
 """Real SIGKILLs of real jobs, each pinned to one core: afterwards the same command gives the same bits."""
 
-import itertools
 import json
 import os
-import random
 import re
 import signal
 import subprocess
@@ -150,35 +148,6 @@ def test_a_job_that_is_asked_to_end_checkpoints_and_says_that_it_can_go_on(
     again = json.loads(directory.metrics.read_text().splitlines()[lines])
     assert again["step"] - 16 <= int(said[1]) < again["step"]
     assert [row.loss for row in directory.observations()] == undisturbed
-
-
-@pytest.mark.full
-def test_two_hundred_kills_at_any_time(
-    undisturbed: list[float], tokens: Tokens, tokens_dir: Path, compilation_cache: Path, tmp_path: Path
-) -> None:
-    whole = tmp_path / "whole"
-    began = time.monotonic()
-    finish(job_in(whole, trajectory_of(tokens, *STEPS), tokens_dir, compilation_cache, seconds=0.05), whole)
-    seconds = time.monotonic() - began
-    rng, killed, run = random.Random(0), 0, 0
-    while killed < 200:
-        folder = tmp_path / str(run)
-        job = job_in(folder, trajectory_of(tokens, *STEPS), tokens_dir, compilation_cache, seconds=0.05)
-        for attempt in itertools.count():
-            process = start(job, folder)
-            # A machine that grew slower might never let a job get past its start: the tenth attempt is left alone.
-            patience = rng.uniform(0.2, 1.2) * seconds if attempt < 10 else DEADLINE
-            try:
-                code = process.wait(timeout=patience)
-                assert code == 0, (folder / "job.log").read_text()
-                break
-            except subprocess.TimeoutExpired:
-                os.kill(process.pid, signal.SIGKILL)
-                process.wait()
-                killed += 1
-        rows = RunDirectory(job.settings.run_dir).trajectory(job.trajectories[0].id).observations()
-        assert [row.loss for row in rows] == undisturbed
-        run += 1
 
 
 def test_a_job_ends_when_its_parent_does(

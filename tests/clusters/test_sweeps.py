@@ -20,12 +20,8 @@ from tests.clusters.slurm_nodes import missing as missing_slurm
 from tests.external.conftest import TRAINER
 from tests.studies.conftest import environment, writer
 
+WIDTHS = (8, 16, 24)
 SMALL = {
-    "sweep": {
-        "design": "ladder",
-        "widths": [8, 16, 24],
-        "tokens_per_param": [4, 8],
-    },
     "check": {"enabled": False},
     "checkpoints": {"every_steps": 32},
 }
@@ -52,11 +48,12 @@ def ray_nodes() -> Iterator[RayCluster]:
 
 @pytest.fixture
 def study(text: Path, compilation_cache: Path, tmp_path: Path) -> Callable[..., Path]:
-    """A small ladder; its engine's fields can be given, and a command that trains."""
+    """A small ladder; its engine's fields can be given, its sizes, and a command that trains."""
 
-    def write(command: list[str] | None = None, **engine: object) -> Path:
-        ours = SMALL if command is None else {"sweep": SMALL["sweep"], "check": SMALL["check"], "command": command}
-        return writer(text, compilation_cache, tmp_path)(**ours, engine={"lease_seconds": 5.0} | engine)
+    def write(command: list[str] | None = None, widths: tuple[int, ...] = WIDTHS, **engine: object) -> Path:
+        ours = SMALL if command is None else {"check": SMALL["check"], "command": command}
+        sweep = {"design": "ladder", "widths": list(widths), "tokens_per_param": [4, 8]}
+        return writer(text, compilation_cache, tmp_path)(**ours, sweep=sweep, engine={"lease_seconds": 5.0} | engine)
 
     return write
 
@@ -97,11 +94,13 @@ def test_what_was_submitted_to_slurm_is_collected(
     study: Callable[..., Path], slurm: SlurmCluster, tmp_path: Path
 ) -> None:
     said(None, "run", study(), "--out", tmp_path / "local")
-    there = study(kind="slurm", slurm={"srun": {"mpi": "none"}})
+    there = study(kind="slurm", slurm={"options": {"hold": True}})
     dry = said(slurm, "launch", there, "--out", tmp_path / "slurm", "--dry-run")
     assert dry.startswith("sbatch --job-name=scaling-KEY --array=0-2 ")
     assert said(slurm, "launch", there, "--out", tmp_path / "slurm").count("submitted 3 jobs") == 1
     assert "submitted 0 jobs; 3 were queued already" in said(slurm, "launch", there, "--out", tmp_path / "slurm")
+    for array in set(slurm.run("squeue", "--noheader", "--format=%F").split()):
+        slurm.run("scontrol", "release", array)
     assert "6/6 horizons" in said(slurm, "run", there, "--out", tmp_path / "slurm")
     assert losses(tmp_path / "slurm") == losses(tmp_path / "local")
     logs = [path.read_text() for path in (tmp_path / "slurm/jobs").glob("*.log")]
@@ -170,7 +169,7 @@ def test_a_sweep_on_ray_whose_raylet_is_killed(
 def test_one_rank_of_a_gang_killed(study: Callable[..., Path], slurm: SlurmCluster, tmp_path: Path) -> None:
     """Both processes of a job on two nodes end, and it goes on; losses as of one process, in their last digits."""
     gang = {"kind": "slurm", "resources": {"hosts": 2}, "mesh": {"data": 2}, "slurm": {"srun": {"mpi": "none"}}}
-    there, run = study(**gang, retries=10, processes=1), tmp_path / "run"
+    there, run = study(widths=(8,), **gang, retries=10, processes=1), tmp_path / "run"
     sweep = command(slurm, "run", there, "--out", run)
     until(lambda: list(run.glob("trajectories/*/metrics.jsonl")) or sweep.poll() is not None)
     ranks = [one for one in psutil.process_iter(["cmdline"]) if is_rank(one, run)]
@@ -178,7 +177,7 @@ def test_one_rank_of_a_gang_killed(study: Callable[..., Path], slurm: SlurmClust
     ranks[1].kill()
     out, err = sweep.communicate(timeout=DEADLINE)
     assert sweep.returncode == 0, out + err
-    said(None, "run", study(), "--out", tmp_path / "local")
+    said(None, "run", study(widths=(8,)), "--out", tmp_path / "local")
     for (*which, loss), (*same, alone) in zip(losses(run), losses(tmp_path / "local"), strict=True):
         assert which == same
         assert loss == pytest.approx(alone, rel=1e-4)

@@ -4,13 +4,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scaling.reporting.contents import Answer, Contents, LossCurve
+    from scaling.reporting.contents import Answer, Bowl, Contents, LossCurve
     from scaling.reporting.page import write_report
     from scaling.reporting.stamp import PAGE, made_from
 
-__all__ = ["PAGE", "Answer", "Contents", "LossCurve", "made_from", "write_report"]
+__all__ = ["PAGE", "Answer", "Bowl", "Contents", "LossCurve", "made_from", "write_report"]
 _HOMES = {
-    "contents": ("Answer", "Contents", "LossCurve"),
+    "contents": ("Answer", "Bowl", "Contents", "LossCurve"),
     "page": ("write_report",),
     "stamp": ("PAGE", "made_from"),
 }

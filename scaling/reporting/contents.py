@@ -37,6 +37,27 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Bowl:
+    """A cell of a tuned ladder's bowls, at one batch size.
+
+    Attributes:
+      tokens: D, and `batch_tokens` a batch; `several` where the cell has bowls at others.
+      held: whether the law of the best rates has not seen it.
+      learning_rates: ascending, of the runs that did not diverge, and the mean of their `losses` over seeds.
+      chosen: the rate that the law gives the cell; None where it was not fitted.
+    """
+
+    params: int
+    tokens: float
+    batch_tokens: int
+    several: bool
+    held: bool
+    learning_rates: tuple[float, ...]
+    losses: tuple[float, ...]
+    chosen: float | None
+
+
+@dataclass(frozen=True)
 class Contents:
     """Everything in a report.
 
@@ -50,6 +71,7 @@ class Contents:
       remarks: what was left out, and why.
       check: record of the check (`prediction`, `measured`, ...), or None.
       known: the entropy of the text's source, or None where nobody knows it.
+      bowls: of a tuned ladder.
       provenance: versions and commit.
     """
 
@@ -66,6 +88,7 @@ class Contents:
     check: Mapping[str, Any] | None
     provenance: Mapping[str, Any]
     known: KnownEntropy | None = None
+    bowls: tuple[Bowl, ...] = ()
 
     @property
     def law(self) -> LawFit:

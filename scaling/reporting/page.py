@@ -8,6 +8,8 @@ from string import Template
 from scaling.laws import Diagnostic, LawFit, count, number
 from scaling.records import replace
 from scaling.reporting import entropy, interactive, measured, tuned
+from scaling.reporting.bowls import KEY as BOWLS
+from scaling.reporting.bowls import bowls
 from scaling.reporting.charts import Chart, charts
 from scaling.reporting.contents import Contents
 from scaling.reporting.figures import write_figures
@@ -24,7 +26,7 @@ def write_report(contents: Contents, folder: Path, made_from: str) -> Path:
     Raises:
       OSError: the folder cannot be written.
     """
-    drawn = [*charts(contents), *positions(contents)]
+    drawn = [*charts(contents), *bowls(contents), *positions(contents)]
     folder.mkdir(parents=True, exist_ok=True)
     write_figures(drawn, folder)
     page = folder / PAGE
@@ -44,7 +46,7 @@ def html_page(contents: Contents, drawn: Sequence[Chart], key: str) -> str:
         answers=_answers(contents),
         trust=html.escape(contents.trust),
         check=_check(contents),
-        tuned=_tuned(contents),
+        tuned=_tuned(contents, by_key.get(BOWLS)),
         known=_known(contents),
         sets=_sets(contents),
         charts="\n".join(_section(by_key[name]) for name in results if name in by_key),
@@ -121,9 +123,9 @@ def _check(contents: Contents) -> str:
     return f"<p>{intro}</p>" + _table(("who", "said", "error"), rows)
 
 
-def _tuned(contents: Contents) -> str:
+def _tuned(contents: Contents, drawn: Chart | None) -> str:
     found = tuned.lines(contents.law)
-    return f"<h2>Tuning</h2>{_list(found)}" if found else ""
+    return f"<h2>Tuning</h2>{_list(found)}{_section(drawn) if drawn else ''}" if found else ""
 
 
 def _known(contents: Contents) -> str:

@@ -2,18 +2,26 @@
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from scaling.config import dump_study, load_study
+from scaling.config import Study, dump_study, load_study
 from scaling.laws import load
 from scaling.planning import Plan
-from scaling.records import RecordError, RunDirectory, TrajectoryDirectory, content_hash, provenance, read_json
-from scaling.reporting import PAGE, Answer, Contents, LossCurve, made_from, write_report
-from scaling.studies import known, show
+from scaling.records import (
+    Observation,
+    RecordError,
+    RunDirectory,
+    TrajectoryDirectory,
+    content_hash,
+    provenance,
+    read_json,
+)
+from scaling.reporting import PAGE, Answer, Bowl, Contents, LossCurve, made_from, write_report
+from scaling.studies import known, show, tuned_law
 from scaling.studies.answers import MAIN
 from scaling.studies.status import check_result, observations, read
 
@@ -64,8 +72,34 @@ def _contents(directory: RunDirectory, planned: Plan) -> Contents:
         remarks=tuple(diverged),
         check=check,
         known=known.read(directory),
+        bowls=tuple(_bowls(directory, study, planned, rows)),
         provenance=provenance(),
     )
+
+
+def _bowls(directory: RunDirectory, study: Study, planned: Plan, rows: Iterable[Observation]) -> Iterator[Bowl]:
+    """Of a tuned ladder, one after another as the study names the cells."""
+    if planned.tuning is None:
+        return
+    losses = {(row.trajectory, row.horizon): row.loss for row in rows}
+    law = tuned_law.current(study, directory, planned.tuning)
+    for bowl in planned.tuning.bowls:
+        batches = {run.trajectory.batch_tokens for run in bowl.runs}
+        for batch in sorted(batches):
+            found: dict[float, list[float]] = {}
+            for run in bowl.runs:
+                if run.key in losses and run.trajectory.batch_tokens == batch:
+                    found.setdefault(run.trajectory.recipe.learning_rate, []).append(losses[run.key])
+            yield Bowl(
+                params=bowl.params,
+                tokens=bowl.tokens,
+                batch_tokens=batch,
+                several=len(batches) > 1,
+                held=bowl.held,
+                learning_rates=tuple(sorted(found)),
+                losses=tuple(float(np.mean(found[rate])) for rate in sorted(found)),
+                chosen=None if law is None else law.rule(bowl.params, bowl.tokens).learning_rate,
+            )
 
 
 def _key(directory: RunDirectory) -> str:

@@ -10,7 +10,8 @@ import pytest
 
 from scaling import laws
 from scaling.records import ChoiceScore, KnownEntropy, Observation, PositionLoss, TextScore
-from scaling.reporting import Answer, Contents, LossCurve, made_from, write_report
+from scaling.reporting import Answer, Bowl, Contents, LossCurve, made_from, write_report
+from scaling.reporting.bowls import bowls
 from tests.laws import planted
 
 
@@ -135,6 +136,24 @@ def test_what_was_measured_on_named_sets_has_tables_and_charts(contents: Content
     ):  # fmt: skip
         assert words in text, words
     assert {path.stem for path in tmp_path.glob("positions*.svg")} == {"positions", "positions_news"}
+
+
+def test_the_bowls_of_a_tuned_ladder_have_a_chart_with_the_laws_rates(contents: Contents, tmp_path: Path) -> None:
+    seen = Bowl(7192, 86_304.0, 256, False, False, (0.003, 0.01, 0.03), (2.6, 2.4, 2.5), 0.0173205080757)
+    held = Bowl(7192, 2e5, 256, False, True, (0.003, 0.01), (2.5, 2.3), 0.1)
+    chart = bowls(replace(contents, bowls=(seen, held)))[0]
+    law = next(series for series in chart.series if series.name == "the law's rate")
+    between = np.sqrt(2.4 * 2.5)
+    np.testing.assert_allclose(law.y, [between, 2.3], rtol=1e-6)
+    assert [series.dashed for series in chart.series if series.kind == "line"] == [False, True]
+    assert not bowls(contents)
+    tuning = {"law": "abc", "equation": "eta", "left_out": [], "regret": [], "corners": [], "beyond": [0.0, 0.0]}
+    law_of = contents.laws["chinchilla"]
+    told = replace(law_of, details=law_of.details | {"tuning": tuning | {"corners_that_are_the_trunk": 0}})
+    whole = replace(contents, bowls=(seen, held), laws=contents.laws | {"chinchilla": told})
+    page = write_report(whole, tmp_path, "key").read_text()
+    assert 0 < page.index("<h2>Tuning</h2>") < page.index("<h2>Bowls</h2>") < page.index("Loss curves")
+    assert (tmp_path / "bowls.png").stat().st_size > 0
 
 
 def test_the_same_contents_give_the_same_figures(page: Path, contents: Contents, tmp_path: Path) -> None:

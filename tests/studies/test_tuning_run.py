@@ -83,7 +83,10 @@ def test_every_stage_is_done_and_told(tuned: Run, terminal: Terminal) -> None:
     assert law["rows"] == 4
     assert law["details"]["tuning"]["law"] == laws[0].parent.name
     assert law["noise"]["beyond"] == law["details"]["tuning"]["beyond"]
-    assert "<h2>Tuning</h2>" in (out / "report" / "index.html").read_text()
+    page = (out / "report" / "index.html").read_text()
+    assert "<h2>Tuning</h2>" in page
+    assert page.count("(held out)") >= 1
+    assert (out / "report" / "bowls.svg").is_file()
     told = terminal.done("status", out)
     assert "stage 4, its regret and corners of a tuned ladder" in told
     assert f"read off the law tuning/{laws[0].parent.name}" in told

@@ -8,7 +8,7 @@ from scaling.config import Study, dump_study
 from scaling.data import Tokens, save
 from scaling.planning import Plan, plan_checkpoint_bytes, plan_model_bytes
 from scaling.records import RunDirectory, exclusive, replace
-from scaling.studies import known, own_parts, preflight, sets, show, show_plan, staged, terminal, text
+from scaling.studies import known, own_parts, preflight, sets, show, show_plan, staged, sweep, terminal, text
 from scaling.studies.tuned_law import TunedLaw
 
 
@@ -43,6 +43,7 @@ def prepare(study: Study, root: Path) -> Prepared:
       RecordError: a record is damaged.
     """
     preflight.check_directory(study, root)
+    sweep.check_engine(study)
     own_parts.check(study)
     tokens = text.tokens_of(study)
     named = sets.read(study, tokens, study.evaluation.sets, "evaluation.sets.")

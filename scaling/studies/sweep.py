@@ -55,9 +55,18 @@ def run_jobs(
     )
 
 
+def check_engine(study: Study) -> None:
+    """StudyError where the engine will never have what the study's jobs ask for, or cannot be reached."""
+    engine_of(study.engine).refuse(_asked(study))
+
+
+def _asked(study: Study) -> Resources:
+    return study.engine.resources.model_copy(update={"accelerators": accelerators_of(study.engine)})
+
+
 def resources_for(study: Study, directory: RunDirectory) -> Callable[[Job], Resources]:
     """What each job takes: as the study says, and the memory that compiling ahead measured."""
-    asked = study.engine.resources.model_copy(update={"accelerators": accelerators_of(study.engine)})
+    asked = _asked(study)
     if asked.memory_bytes or study.engine.kind != "local" or study.command is not None:
         return lambda _: asked
 

@@ -34,6 +34,8 @@ def refused(said: Said, words: str) -> None:
         ({"sweep": {"widths": [8, 12]}}, "sweep.widths has 12, not divisible by family.head_width 8; use 8 or 16"),
         ({"sweep": {"widths": [8]}}, "single size"),
         ({"data": {"validation_tokens": 10**9}}, "data.validation_tokens is 1000000000, but the text"),
+        ({"engine": {"resources": {"hosts": 2}}}, "engine.resources.hosts is 2, and engine.kind local has one"),
+        ({"engine": {"kind": "jobset"}}, "engine.jobset.image is null"),
         ({"sweep": {"budgets": [1e6, 3e8]}}, "sweep.budgets has 1e[+]?0?6.*steps"),
     ],
 )

@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from scaling.accounting import Count
 from scaling.config import Study
 from scaling.planning import Plan, left_in, plan
 from scaling.planning.tuning import tuning_of
 from scaling.records import DataRecord, Observation, RunDirectory, Trajectory, read_json
-from scaling.studies import tuned_law
-from scaling.studies.tuned_law import TunedLaw
+
+if TYPE_CHECKING:
+    from scaling.studies.tuned_law import TunedLaw
 
 MOST_NAMED = 8
 """Trajectories of an earlier plan that are named one by one."""
@@ -47,10 +48,12 @@ def planned(study: Study, data: DataRecord, count: Count, directory: RunDirector
     return replace(found, notes=(*found.notes, *said))
 
 
-def law_of(study: Study, data: DataRecord, count: Count, directory: RunDirectory | None) -> TunedLaw | None:
+def law_of(study: Study, data: DataRecord, count: Count, directory: RunDirectory | None) -> "TunedLaw | None":
     """The committed law of the bowls of a tuned ladder, where there is one."""
     if study.tuning is None or directory is None:
         return None
+    from scaling.studies import tuned_law  # brings the law engine with it, and most studies are not tuned
+
     return tuned_law.current(study, directory, tuning_of(study, study.tuning, data, count))
 
 
@@ -92,7 +95,7 @@ def earlier(found: Plan, directory: RunDirectory) -> list[str]:
     return [one.root.name for one in others if read_json(one.record)["role"] in OF_A_SWEEP]
 
 
-def _told(found: Plan, law: TunedLaw | None) -> list[str]:
+def _told(found: Plan, law: "TunedLaw | None") -> list[str]:
     assert found.tuning is not None
     what = "rates and batch sizes" if found.study.tuning and len(found.study.tuning.over) > 1 else "rates"
     at = f"N and D = {found.tuning.ratio:.4g} N"

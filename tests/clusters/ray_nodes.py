@@ -19,6 +19,8 @@ import psutil
 
 ADDRESSES = ("127.0.0.2", "127.0.0.3")
 """On loopback. Ray takes 127.0.0.1 for the machine's outward address wherever it has one."""
+TOKEN = secrets.token_hex(32)
+"""Of every cluster that this process starts: Ray reads it once in a process's life."""
 
 
 def missing() -> str | None:
@@ -85,7 +87,7 @@ def ray_cluster() -> Iterator[RayCluster]:
     """Two nodes of two cores each while the block runs."""
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
     token = folder / "token"
-    token.write_text(secrets.token_hex(32))
+    token.write_text(TOKEN)
     token.chmod(0o600)
     with socket.socket() as free:
         free.bind((ADDRESSES[0], 0))

@@ -79,7 +79,12 @@ def test_a_gang_ends_by_the_cause_of_the_process_that_failed(bench: Bench, engin
 
 @pytest.mark.full
 def test_a_raylet_that_dies_costs_an_attempt(bench: Bench, engine_for: Cluster, ray_nodes: RayCluster) -> None:
+    import ray
+
     killed = []
+    ray.shutdown()
+    # Of two nodes on one machine Ray takes any for this process, which would die with its own.
+    ray.init(ray_nodes.address, _node_ip_address=ADDRESSES[0], log_to_driver=False)
 
     def kill(state: EngineState) -> None:
         where = [job.where for job in state.running]

@@ -149,7 +149,7 @@ def test_the_next_jobs_programs_are_compiled_beside_the_training(
     (tmp_path / "next.json").write_text(following.model_dump_json())
     job = job_of(first, compilation_cache=cache, run_dir=str(tmp_path / "with"))
     _, misses = counted(job, tmp_path, "--next", str(tmp_path / "next.json"))
-    assert misses == 10, "five programs of each"
+    assert 10 <= misses <= 12, "six of each; two are the same, and are compiled twice where both begin at once"
     assert counted(following, tmp_path) == (6, 0)
     alone = job_of(first, compilation_cache=cache, run_dir=str(tmp_path / "without"))
     assert counted(alone, tmp_path) == (6, 0)

@@ -275,14 +275,9 @@ def checked_beyond(beyond: tuple[float, float], form: LawForm, space: str) -> tu
         return (0.0, 0.0)
     if len(beyond) != 2 or not all(np.isfinite(one) and one >= 0 for one in beyond):
         raise LawError(f"beyond is {beyond}; give two standard deviations of ln L, each at least 0")
-    if not carries_beyond(form, space):
+    if not form.carries_beyond(space):
         raise LawError(f"beyond is {beyond}, but form {form.name} is not fitted to ln L by one solve; leave it out")
     return (float(beyond[0]), float(beyond[1]))
-
-
-def carries_beyond(form: LawForm, space: str | None = None) -> bool:
-    """Whether errors beyond the residuals can enter the intervals of `form`."""
-    return not form.procedure and (space or form.space) == "log"
 
 
 def told(beyond: tuple[float, float]) -> dict[str, Any]:

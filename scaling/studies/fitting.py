@@ -7,7 +7,6 @@ from typing import Any
 
 from scaling import laws
 from scaling.laws import Diagnostic, LawFit
-from scaling.laws.fitting import carries_beyond
 from scaling.laws.forms import form_named
 from scaling.records import pretty_json, replace
 from scaling.studies import cells, figures, show
@@ -30,7 +29,7 @@ def fit(
     source = source_of(path, settings["columns"], sweep, [form_named(form, options)])
     told = source.asked(settings)
     beyond = source.beyond
-    if not carries_beyond(form_named(form, options), settings.get("space")):
+    if not form_named(form, options).carries_beyond(settings.get("space")):
         source.warn_of_tuning(f"intervals of form {form}")
         beyond = (0.0, 0.0)
     fitted = laws.fit(source.table, form, **told, beyond=beyond, **options)

@@ -170,6 +170,11 @@ class LawForm:
                 raise LawError(f"tie {name}={other}: {other} must be a parameter that is not tied itself")
         return tuple(sorted(ties.items()))
 
+    def carries_beyond(self, space: str | None = None) -> bool:
+        """Whether errors beyond the residuals, which are in `space`, can enter its intervals: it is fitted to the
+        logarithm of the output by one solve."""
+        return not self.procedure and (space or self.space) == "log"
+
     def _near(self, name: str) -> str:
         return nearest(name, self.names)
 

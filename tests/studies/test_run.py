@@ -193,6 +193,7 @@ def test_an_added_budget_keeps_what_was_committed(
     assert table.filter(pl.col("role") == "fit", pl.col("budget") == 1.6e9).height == 3
 
 
+@pytest.mark.full
 def test_a_diverged_trajectory_is_left_out_with_a_line(tiny: Tiny, scaling: Scaling, tmp_path: Path) -> None:
     study = tiny(
         training={

@@ -58,6 +58,7 @@ def test_bfloat16_is_close_and_keeps_float32_parameters_and_moments(plain: dict[
     assert "bf16" in text
 
 
+@pytest.mark.full
 def test_rematerialising_keeps_less() -> None:
     """Memory of the compiled step: with many layers, what each of them keeps outweighs the rest."""
     deep = SCANNED.model_copy(update={"layers": 8, "sequence_length": 64})

@@ -160,17 +160,20 @@ def test_activations_grow_in_width_under_the_standard_rule() -> None:
         assert change[name] > 0.5
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("regime", [DEEP, DEEP_GRADIENTS])
 def test_activations_are_flat_in_depth_under_completep(regime: Regime) -> None:
     assert not problems(regime, "completep", axis="depth")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("rule", ["standard", "mup"])
 def test_activations_grow_in_depth_under_the_other_rules(rule: str) -> None:
     scale, change = slopes(DEEP, rule, RULES[rule], "depth")
     assert min(scale["stream"], change["stream"]) > 0.6
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("field", "role"), list(WATCHING_DEPTH), ids=str)
 def test_no_multiplier_can_be_spared_in_depth(field: str, role: str | None) -> None:
     assert problems(WATCHING_DEPTH[field, role], "completep", without("completep", field, role, "depth"), "depth")

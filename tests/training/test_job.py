@@ -154,6 +154,7 @@ def test_a_loss_that_explodes_is_recorded_and_the_next_trajectory_trains(job_of:
     assert len(losses(directory_of(job, tame))) == 1
 
 
+@pytest.mark.full
 def test_a_batch_grows_with_the_tokens_seen(job_of: MakeJob, tokens: Tokens, tmp_path: Path) -> None:
     """Up to its first stage a trajectory is the plain one, bit for bit; after it, a larger batch gives a lower loss for
     as many steps; and a run that is cut off inside a stage goes on to the same."""

@@ -136,6 +136,7 @@ def test_a_horizon_whose_model_was_already_kept_when_the_job_was_killed_is_commi
     assert {one: one.stat().st_mtime_ns for one in directory.root.glob("[me][ov]*/**/*") if one.is_file()} == others
 
 
+@pytest.mark.full
 def test_models_are_kept_as_they_are_measured(job_of: MakeJob, tokens: Tokens, tmp_path: Path) -> None:
     """At averaged parameters, in the precision of the study, of trajectories that were stepped together."""
     plain = [trajectory_of(tokens, 20, seed=seed, optimizer="schedule_free", schedule="constant") for seed in (0, 1)]

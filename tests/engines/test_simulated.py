@@ -2,7 +2,6 @@
 
 import cProfile
 import math
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -219,12 +218,3 @@ def test_what_a_sweep_does_for_a_job_does_not_grow_with_their_number(tmp_path: P
     few, many = effort(tmp_path / "few", 60), effort(tmp_path / "many", 360)
     assert many[0] < 1.15 * few[0]
     assert many[1] < 1.15 * few[1]
-
-
-@pytest.mark.full
-def test_ten_thousand_jobs_on_a_thousand_slices() -> None:
-    """Within the benchmark's own limits of time and memory."""
-    answer = subprocess.run(
-        [sys.executable, str(ROOT / "benchmarks" / "sweep.py")], capture_output=True, text=True, check=False
-    )
-    assert answer.returncode == 0, answer.stdout + answer.stderr

@@ -22,7 +22,7 @@ from scaling.records.job_files import read_job
 from scaling.records.known import KnownEntropy
 from scaling.records.leases import Lease, LeaseLost, Leases, leases_of
 from scaling.records.mixtures import SLOTS, shares, slots
-from scaling.records.observation import DomainObservation, Observation, observation_of
+from scaling.records.observation import DomainObservation, Observation, observation_of, planned_of
 from scaling.records.provenance import provenance
 from scaling.records.result import DivergedResult, Result, ResultError, parse_result, result_schema
 from scaling.records.schema import (
@@ -93,6 +93,7 @@ __all__ = [
     "leases_of",
     "observation_of",
     "parse_result",
+    "planned_of",
     "position_columns",
     "pretty_json",
     "provenance",

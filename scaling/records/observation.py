@@ -76,8 +76,13 @@ class Observation(Part):
 
 def observation_of(trajectory: Trajectory, horizon: Horizon, **measured: Any) -> Observation:
     """The row of a horizon: what was planned of it, and over that what was `measured`, by the fields' names."""
+    return Observation(**(planned_of(trajectory, horizon) | measured))
+
+
+def planned_of(trajectory: Trajectory, horizon: Horizon) -> dict[str, Any]:
+    """What of the row of a horizon its plan decides, by the fields' names."""
     tokens = horizon.tokens
-    planned: dict[str, Any] = {
+    return {
         "trajectory": trajectory.id,
         "role": trajectory.role,
         "seed": trajectory.recipe.seed,
@@ -99,4 +104,3 @@ def observation_of(trajectory: Trajectory, horizon: Horizon, **measured: Any) ->
         "batch_tokens": trajectory.recipe.batches.at(horizon.steps - 1) * trajectory.model.sequence_length,
         "horizon": horizon.name,
     }
-    return Observation(**(planned | measured))

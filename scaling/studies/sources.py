@@ -77,15 +77,17 @@ def source_of(
         rows = _of_a_stage(rows, forms)
     if several and not any(set(swept.SETTINGS) & set(form.columns) for form in forms):
         rows = _best(directory, study, columns)
-    return Source(_measured(rows, columns), settings, columns, directory.laws, beyond=_beyond(directory, study))
+    return Source(
+        _measured(rows, columns), settings, columns, directory.laws, beyond=_beyond(directory, study, columns)
+    )
 
 
-def _beyond(directory: RunDirectory, study: Study) -> tuple[float, float]:
-    """As the law that answers carries it."""
+def _beyond(directory: RunDirectory, study: Study, columns: Mapping[str, str]) -> tuple[float, float]:
+    """As the law that answers carries it: of the study's own loss alone."""
     law = directory.laws / f"{MAIN}.json"
-    if study.tuning is None or not law.is_file():
+    if study.tuning is None or not law.is_file() or columns.get("loss", "loss") != "loss":
         return (0.0, 0.0)
-    common, row = read_json(law)["details"]["tuning"]["beyond"]
+    common, row = read_json(law)["details"].get("tuning", {}).get("beyond", (0.0, 0.0))
     return (common, row)
 
 

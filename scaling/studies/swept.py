@@ -5,14 +5,13 @@ Rows that differ in their seed alone stay as they are.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import polars as pl
 
 from scaling import laws
 from scaling.laws import LawError
 from scaling.laws.procedures.cells import cells_of
-from scaling.records import RunDirectory, Trajectory
+from scaling.records import RunDirectory, Trajectory, planned_of
 
 OVER = ("learning_rate", "batch_tokens")
 """What may be swept at one N and D."""
@@ -76,28 +75,7 @@ def swept(table: pl.DataFrame) -> tuple[str, ...]:
 def diverged(directory: RunDirectory, trajectories: Iterable[Trajectory]) -> pl.DataFrame:
     """A row of no loss for each horizon of the fit's trajectories that diverged."""
     gone = [one for one in trajectories if one.role == "fit" and directory.trajectory(one.id).diverged.exists()]
-    return pl.DataFrame([_tried(one, horizon.tokens, horizon.budget) for one in gone for horizon in one.horizons])
-
-
-def _tried(trajectory: Trajectory, tokens: int, budget: float) -> dict[str, Any]:
-    return {
-        "trajectory": trajectory.id,
-        "role": trajectory.role,
-        "seed": trajectory.recipe.seed,
-        "width": trajectory.model.width,
-        "layers": trajectory.model.layers,
-        "params": trajectory.params,
-        "tokens": tokens,
-        "flops": float(tokens) * trajectory.flops_per_token,
-        "budget": budget,
-        "loss": None,
-        "params_convention": trajectory.accounting.params,
-        "flops_convention": trajectory.accounting.flops,
-        "params_non_embedding": trajectory.params_non_embedding,
-        "unique_tokens": trajectory.unique_tokens,
-        "learning_rate": trajectory.recipe.learning_rate,
-        "batch_tokens": trajectory.batch_tokens,
-    }
+    return pl.DataFrame([planned_of(one, horizon) | {"loss": None} for one in gone for horizon in one.horizons])
 
 
 def _cells(table: pl.DataFrame) -> pl.Series:

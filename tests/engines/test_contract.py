@@ -209,6 +209,24 @@ def test_a_job_is_asked_to_end_and_then_ended(bench, engine_of, is_alive, deaf):
     assert ended.words or ended.status == (-signal.SIGKILL if deaf else -signal.SIGTERM)
 
 
+def test_who_asks_twice_is_not_kept_waiting(bench, engine_of, is_alive):
+    if not isinstance(engine_of(), LocalEngine):
+        pytest.skip("the wait is the same for every engine")
+    bench.directory.jobs.mkdir()
+    file, log = bench.directory.jobs / "job.json", bench.directory.jobs / "job.log"
+    file.write_bytes(pretty_json(bench.job("job", seconds=60, deaf=True).model_dump(mode="json")))
+    (submission,) = engine_of().submit([Order("job", file, log)])
+    until(lambda: bench.events("start"))
+    previous = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 1.0)
+        with pytest.raises(KeyboardInterrupt):
+            ending.end([submission], grace_seconds=600.0)
+    finally:
+        signal.signal(signal.SIGALRM, previous)
+    assert not is_alive(bench.events("start")[0]["pid"])
+
+
 def test_running_again_leaves_what_is_done(bench, engine_of):
     engine = engine_of()
     jobs = [bench.job("a"), bench.job("b")]

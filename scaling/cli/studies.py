@@ -10,7 +10,7 @@ from scaling.records import RunDirectory, Task, result_schema
 
 
 def plan(arguments: list[str]) -> int:
-    from scaling.studies import done, own_parts, sets, show_plan, staged, terminal, text
+    from scaling.planning import no_collection
 
     parser = study_parser(
         "plan",
@@ -20,14 +20,22 @@ def plan(arguments: list[str]) -> int:
     parser.add_argument("--out", metavar="DIR", help="run directory: say what of the plan is done there")
     parser.add_argument("--json", action="store_true", help="as JSON")
     options, rest = parser.parse_known_args(arguments)
+    with no_collection():
+        _plan(study(options.study, rest), options.out, options.json)
+    return 0
+
+
+def _plan(whole: Study, out: str | None, json_wanted: bool) -> None:
+    from scaling.studies import done, own_parts, sets, show_plan, staged, terminal, text
+
     plain = {}
-    for arm, asked, out in _arms(study(options.study, rest), options.out):
-        directory = _run_directory(out, asked)
+    for arm, asked, own_out in _arms(whole, out):
+        directory = _run_directory(own_out, asked)
         own_parts.check(asked)
         tokens = text.tokens_of(asked)
         named = [one.record for one in sets.read(asked, tokens, asked.evaluation.sets, "evaluation.sets.")]
         planned = staged.planned(asked, tokens.record, own_parts.counter(asked, directory), directory)
-        if options.json:
+        if json_wanted:
             finished = None if directory is None else done.done(planned, directory)
             also: dict[str, Any] = {"sets": [one.model_dump(mode="json") for one in named]} if named else {}
             also |= {} if finished is None else {"done": finished.as_json()}
@@ -38,9 +46,8 @@ def plan(arguments: list[str]) -> int:
         show_plan.staged_plan(planned, directory)
         for one in named:
             terminal.line(sets.said(one))
-    if options.json:
+    if json_wanted:
         print(json.dumps(plain.get("", {"arms": plain}), indent=2))
-    return 0
 
 
 def preflight(arguments: list[str]) -> int:

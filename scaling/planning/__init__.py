@@ -2,6 +2,7 @@
 
 from scaling.planning.cells import Cell, Skipped
 from scaling.planning.checks import check_trajectories
+from scaling.planning.collection import no_collection
 from scaling.planning.cores import take_cores
 from scaling.planning.disk import checkpoint_bytes, retained_bytes
 from scaling.planning.family import cost_table, model_of, nearest_width, next_width, params_at, recipe_of
@@ -63,6 +64,7 @@ __all__ = [
     "model_of",
     "nearest_width",
     "next_width",
+    "no_collection",
     "pack",
     "packed_makespan",
     "params_at",

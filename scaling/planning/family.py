@@ -1,6 +1,7 @@
 """The model family: from a width to a model and its recipe, and from a number of parameters back to a width."""
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 
@@ -147,7 +148,7 @@ def nearest_of(params: float, unit: int, size: Callable[[int], int]) -> int:
     """The multiple of `unit` whose `size` is nearest to `params` in logarithm."""
     if not 0 < params <= 1e18:
         raise StudyError(f"params is {params:g}; a model needs between 1 and 1e18")
-    above = _smallest_width(lambda own: own >= params, unit, size)
+    above = _smallest_width(params, unit, size)
     candidates = [width for width in (above - unit, above) if width]
     return min(candidates, key=lambda width: abs(math.log(size(width) / params)))
 
@@ -155,22 +156,17 @@ def nearest_of(params: float, unit: int, size: Callable[[int], int]) -> int:
 def next_width(params: float, study: Study, count: Count = counts) -> int:
     """The smallest width of the family whose N is above `params`."""
     return _smallest_width(
-        lambda own: own > params, study.family.width_unit, lambda width: params_at(width, study, count)
+        math.floor(params) + 1, study.family.width_unit, lambda width: params_at(width, study, count)
     )
 
 
-def _smallest_width(enough: Callable[[float], bool], unit: int, size: Callable[[int], int]) -> int:
-    above = 1
-    while not enough(size(above * unit)):
-        above *= 2
-    below = above // 2
-    while above - below > 1:
-        middle = (above + below) // 2
-        if enough(size(middle * unit)):
-            above = middle
-        else:
-            below = middle
-    return above * unit
+def _smallest_width(params: float, unit: int, size: Callable[[int], int]) -> int:
+    """That has at least so many."""
+    limit = unit
+    while size(limit) < params:
+        limit *= 2
+    widths = range(unit, limit + 1, unit)
+    return widths[bisect_left(widths, params, lo=limit // unit // 2, key=size)]
 
 
 def cost_table(study: Study, count: Count = counts) -> tuple[list[int], list[int]]:

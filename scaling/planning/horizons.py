@@ -24,7 +24,7 @@ def horizon_at(
     round_up: bool = False,
 ) -> Horizon:
     """The horizon of the whole steps that are nearest to `tokens`; or of the first that reach them."""
-    exact_steps = recipe.batches.steps(tokens / sequence_length)
+    exact_steps = recipe.batches.steps(Fraction(tokens.numerator, tokens.denominator * sequence_length))
     steps = max(1, math.ceil(exact_steps) if round_up else round(exact_steps))
     decay_steps = max(training.minimum_decay_steps, _decay_steps(training, recipe, steps))
     return Horizon(

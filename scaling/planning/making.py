@@ -177,8 +177,8 @@ class Maker:
 
 def _tokens(size: Size, kind: str, value: float) -> tuple[Fraction, float]:
     """(tokens, FLOPs) of a horizon before it is rounded to whole steps."""
-    if kind == FLOPS:
-        return Fraction(value) / size.flops_per_token, value
     numerator, denominator = value.as_integer_ratio()
+    if kind == FLOPS:
+        return Fraction(numerator, denominator * size.flops_per_token), value
     numerator *= size.params if kind == "tokens_per_param" else 1
     return Fraction(numerator, denominator), numerator * size.flops_per_token / denominator

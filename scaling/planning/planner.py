@@ -1,9 +1,7 @@
 """From a study to its plan: every cell placed, skipped or refused, and those of one trajectory put together."""
 
-import gc
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from scaling.accounting import Count, counts
@@ -11,6 +9,7 @@ from scaling.config import HORIZONS, CrossedConfig, DrawnConfig, IsoflopConfig, 
 from scaling.planning import isoflop
 from scaling.planning.cells import FLOPS, Skipped
 from scaling.planning.checks import FIRST_CHECK_SEED, expected_check
+from scaling.planning.collection import no_collection
 from scaling.planning.designs import cells
 from scaling.planning.feasibility import (
     cell_problems,
@@ -49,7 +48,7 @@ def plan(study: Study, data: DataRecord, count: Count = counts, rule: Rule | Non
     Raises:
       StudyError: one line for each problem: field, value, fix.
     """
-    with _no_collection():
+    with no_collection():
         return _planned(study, data, count, rule)
 
 
@@ -181,18 +180,6 @@ def _told(placed: Placed) -> str:
         f"width {placed.size.model.width} for {placed.horizon.steps} steps of {batch} tokens at learning rate "
         f"{placed.recipe.learning_rate:.6g}"
     )
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """A plan is many objects and no cycles: looking for some takes as long as making it."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _refuse(problems: Iterable[str]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -75,7 +76,7 @@ class Sizes:
     def nearest(self, settings: Settings, params: float) -> int:
         """The width whose N is nearest to `params`, in logarithm."""
         study = self.study(settings)
-        return nearest_of(params, study.family.width_unit, lambda width: self._params_at(settings, width))
+        return nearest_of(params, study.family.width_unit, partial(self._params_at, settings))
 
     def study(self, settings: Settings) -> Study:
         """The study with `settings` in their fields."""

@@ -143,7 +143,7 @@ def is_outside(error: OSError) -> bool:
 def read_json(path: Path) -> Any:
     """A JSON record; RecordError names a file that is damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(str(path.read_bytes(), "utf-8"))
     except FileNotFoundError:
         raise RecordError(f"{path} does not exist") from None
     except ValueError as error:

@@ -39,7 +39,7 @@ class BatchSizes:
     def steps(self, sequences: Fraction | int) -> Fraction:
         """Steps that it takes to see so many: the inverse of `before`, linear between whole steps."""
         if not self.stages:
-            return Fraction(sequences) / self.sequences
+            return Fraction(sequences.numerator, sequences.denominator * self.sequences)
         start, size, seen = next(piece for piece in reversed(self._pieces) if piece[2] <= max(sequences, 0))
         return start + (Fraction(sequences) - seen) / size
 

@@ -26,6 +26,7 @@ import contextlib
 import json
 import os
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,7 @@ class RunDirectory:
     def observations(self) -> Path:
         return self.root / "observations.csv"
 
-    @property
+    @cached_property
     def trajectories(self) -> Path:
         return self.root / "trajectories"
 
@@ -150,6 +151,8 @@ class RunDirectory:
 class TrajectoryDirectory:
     """Paths of one trajectory, and what its records say."""
 
+    METRICS, DIVERGED, STOPPED = "metrics.jsonl", "diverged.json", "stopped.json"
+
     def __init__(self, root: Path):
         self.root = root
 
@@ -159,7 +162,7 @@ class TrajectoryDirectory:
 
     @property
     def metrics(self) -> Path:
-        return self.root / "metrics.jsonl"
+        return self.root / self.METRICS
 
     @property
     def checkpoints(self) -> Path:
@@ -171,11 +174,11 @@ class TrajectoryDirectory:
 
     @property
     def diverged(self) -> Path:
-        return self.root / "diverged.json"
+        return self.root / self.DIVERGED
 
     @property
     def stopped(self) -> Path:
-        return self.root / "stopped.json"
+        return self.root / self.STOPPED
 
     @property
     def given_up(self) -> bool:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from scaling.config import Study, StudyError, load_study
 from scaling.data import load_record
-from scaling.planning import Plan, left_of
+from scaling.planning import Plan, left_of, no_collection
 from scaling.records import Failure, Observation, RunDirectory, Trajectory, TrajectoryDirectory, read_job, read_json
 from scaling.studies import staged
 from scaling.studies.own_parts import counter
@@ -74,10 +74,14 @@ def read(root: Path) -> RunStatus:
     Raises:
       StudyError: `root` is not a run directory.
     """
-    directory = RunDirectory(root)
+    with no_collection():
+        return _read(RunDirectory(root))
+
+
+def _read(directory: RunDirectory) -> RunStatus:
     if not directory.study.is_file():
         raise StudyError(
-            f"{root} is not a run directory: it has no study.yaml; give the folder that `scaling run` wrote"
+            f"{directory.root} is not a run directory: it has no study.yaml; give the folder that `scaling run` wrote"
         )
     study = load_study(directory.study)
     planned = staged.planned(study, load_record(directory.data), counter(study, directory), directory)
@@ -119,8 +123,8 @@ def trajectory_progress(directory: TrajectoryDirectory, trajectory: Trajectory, 
     names = directory.names()
     committed = [horizon for horizon in trajectory.horizons if f"{horizon.name}.json" in names]
     left = [horizon for horizon in trajectory.horizons if f"{horizon.name}.json" not in names]
-    diverged = directory.diverged.name in names
-    stopped = directory.stopped.name in names
+    diverged = directory.DIVERGED in names
+    stopped = directory.STOPPED in names
     if diverged or stopped or not left:
         largest = max(committed, key=lambda horizon: horizon.tokens, default=None)
         return TrajectoryStatus(
@@ -131,7 +135,7 @@ def trajectory_progress(directory: TrajectoryDirectory, trajectory: Trajectory, 
             tokens_per_second=None,
             done_flops=trajectory.training_flops,
         )
-    last = directory.last_metrics() if directory.metrics.name in names else None
+    last = directory.last_metrics() if directory.METRICS in names else None
     trunk = max((horizon.fork_step for horizon in committed), default=0)
     decay = sum(map(trajectory.decay_tokens, committed))
     if last is not None and last["branch"] == "trunk":

@@ -14,6 +14,8 @@ from typing import Any
 import polars as pl
 import pytest
 
+from scaling.records import RunDirectory
+from tests.faults.disturbing import repeated_steps
 from tests.studies.conftest import Scaling, environment
 from tests.studies.terminal import Terminal
 
@@ -46,6 +48,13 @@ def killed_when(study: Path, out: Path, there: Callable[[], bool]) -> None:
 def horizons(out: Path) -> dict[str, int]:
     """Committed horizon -> when."""
     return {str(path.relative_to(out)): path.stat().st_mtime_ns for path in out.glob("trajectories/*/horizon-*.json")}
+
+
+def losses(out: Path) -> dict[str, list[float]]:
+    """Of each trajectory, by tokens."""
+    return {
+        one.root.name: [row.loss for row in one.observations()] for one in RunDirectory(out).trajectory_directories()
+    }
 
 
 def ran(study: Path, out: Path) -> str:
@@ -129,6 +138,23 @@ def test_kills_within_and_between_stages_change_nothing(tuned: Run, tiny: Tiny, 
     assert set(horizons(out)) == set(horizons(undisturbed))
     first, second = (one.glob("tuning/*/law.json") for one in (out, undisturbed))
     assert [path.parent.name for path in first] == [path.parent.name for path in second]
+
+
+@pytest.mark.full
+def test_two_at_once_share_every_stage(tuned: Run, tiny: Tiny, tmp_path: Path) -> None:
+    study, undisturbed, _ = tuned
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "scaling", "run", str(study), "--out", str(out)]
+    runs = [
+        subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for _ in range(2)
+    ]
+    said = [one.communicate(timeout=900)[0] for one in runs]
+    assert [one.returncode for one in runs] == [0, 0], said
+    assert losses(out) == losses(undisturbed)
+    assert [repeated_steps(one) for one in RunDirectory(out).trajectory_directories()] == [0] * len(losses(out))
+    assert [path.name for path in out.glob("tuning/*")] == [path.name for path in undisturbed.glob("tuning/*")]
+    assert len(pl.read_csv(out / "observations.csv")) == len(horizons(undisturbed))
 
 
 @pytest.mark.full

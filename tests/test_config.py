@@ -53,6 +53,9 @@ def test_every_config_is_a_study_and_comes_back_unchanged(path: Path) -> None:
         ),
         ({"family": {"feed_forward": "swglu"}}, "family.feed_forward is 'swglu'; input should be 'swiglu'"),
         ({"engine": {"processes": 0}}, "engine.processes is 0; input should be greater than or equal to 1"),
+        ({"sweep": {"budgets": 3}}, "sweep.budgets is 3; should be a list, as in [1, 2]"),
+        ({"training": 7}, "training is 7; should be fields, as in {name: value}"),
+        ({"sweep": {"budgets": []}}, "sweep.budgets is []; list should have at least 1 item, not 0"),
         ({"name": "My Study"}, "name is 'My Study'"),
     ],
 )

@@ -14,6 +14,12 @@ from pydantic_core import ErrorDetails
 
 from scaling.config.study import Study
 
+IN_YAML = {
+    **dict.fromkeys(("tuple_type", "list_type"), "should be a list, as in [1, 2]"),
+    **dict.fromkeys(("model_type", "model_attributes_type", "dict_type"), "should be fields, as in {name: value}"),
+}
+"""What Pydantic calls by the names of Python's types, as a study writes it; by its error's type."""
+
 
 class StudyError(ValueError):
     """Bad input, found before any compute is spent. The message names the field, the value and the fix."""
@@ -79,6 +85,7 @@ def _explain_one(item: ErrorDetails, root: type[BaseModel]) -> str:
     if item["type"] == "extra_forbidden":
         return f"{dotted} is not a field{_instead(str(item['loc'][-1]), place, beside)}"
     message = re.sub(r"^Value error, ", "", item["msg"])
+    message = re.sub(r"^Tuple (.*) after validation", r"List \1", IN_YAML.get(item["type"], message))
     if item["type"] == "missing":
         return f"{dotted} is missing; give it a value"
     if item["type"] == "value_error":

@@ -17,6 +17,7 @@ import pytest
 from scaling.records import RunDirectory, content_hash
 from tests.conftest import fill
 from tests.studies.conftest import Scaling, environment
+from tests.studies.terminal import Terminal
 
 Tiny = Callable[..., Path]
 
@@ -90,33 +91,28 @@ def test_the_terminal_says_what_happened(finished: Path) -> None:
     assert "\x1b[" not in said, "plain lines when the output is not a terminal"
 
 
-def test_again_trains_nothing(finished: Path, tiny_shared: Tiny) -> None:
+def test_again_trains_nothing(finished: Path, tiny_shared: Tiny, terminal: Terminal) -> None:
     before = {path: path.stat().st_mtime_ns for path in (finished / "trajectories").rglob("*") if path.is_file()}
-    answer = subprocess.run(
-        [sys.executable, "-m", "scaling", "run", str(tiny_shared()), "--out", str(finished)],
-        env=environment(), capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert answer.returncode == 0, answer.stderr
+    terminal.done("run", tiny_shared(), "--out", finished)
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
 def test_a_law_fitted_again_says_that_its_check_was_trained_before(
-    finished: Path, tiny_shared: Tiny, scaling: Scaling, tmp_path: Path
+    finished: Path, tiny_shared: Tiny, terminal: Terminal, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
     shutil.copytree(finished, out)
-    answer = scaling("run", tiny_shared(), "--out", out, "--laws.resamples", 150)
-    assert answer.returncode == 0, answer.stderr
-    assert "AFTER these models were trained" in answer.stdout
+    said = terminal.done("run", tiny_shared(), "--out", out, "--laws.resamples", 150)
+    assert "AFTER these models were trained" in said
     results = [json.loads(path.read_text()) for path in (out / "check").glob("*/result.json")]
     assert sorted(result["predicted_first"] for result in results) == [False, True]
     assert losses(out) == losses(finished)
 
 
-def test_verbs_on_a_finished_run(finished: Path, scaling: Scaling) -> None:
-    status = json.loads(scaling("status", finished, "--json").stdout)
+def test_verbs_on_a_finished_run(finished: Path, terminal: Terminal) -> None:
+    status = json.loads(terminal.done("status", finished, "--json"))
     assert {one["state"] for one in status["trajectories"]} == {"done"}
-    law = json.loads(scaling("fit", finished, "--json").stdout)
+    law = json.loads(terminal.done("fit", finished, "--json"))
     wanted = {
         "form", "params", "intervals", "objective", "status", "starts", "diagnostics", "rows", "conventions",
         "sha256", "versions",
@@ -128,11 +124,11 @@ def test_verbs_on_a_finished_run(finished: Path, scaling: Scaling) -> None:
         name: law[name] for name in ("params", "intervals", "objective", "noise")
     }, "the study's settings are the defaults"
     assert {"name", "delta", "reduction", "space", "value"} <= law["objective"].keys()
-    answer = json.loads(scaling("predict", finished, "--flops", "1e9", "--json").stdout)
+    answer = json.loads(terminal.done("predict", finished, "--flops", "1e9", "--json"))
     assert answer["params"]["low"] <= answer["params"]["value"] <= answer["params"]["high"]
-    one = json.loads(scaling("predict", finished, "--params", 10000, "--tokens", 50000, "--json").stdout)
+    one = json.loads(terminal.done("predict", finished, "--params", 10000, "--tokens", 50000, "--json"))
     assert one["prediction"]["low"] < one["loss"] < one["prediction"]["high"]
-    assert scaling("report", finished).returncode == 0
+    terminal.done("report", finished)
 
 
 @pytest.mark.full

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from scaling.config import Resources, SlurmConfig, StudyError
 from scaling.engines import slurm_queue
-from scaling.engines.base import Ended, Order
+from scaling.engines.base import EXIT_RESUME, Ended, Order
 from scaling.engines.causes import of_gang, of_shell
 from scaling.engines.slurm_queue import ALIVE, Queue, as_options
 from scaling.records import replace
@@ -23,7 +23,7 @@ JOB_COMMAND = (sys.executable, "-m", "scaling", "job")
 SCRIPT = Path(__file__).with_name("slurm_job.sh")
 SETTLE_LOOKS = 3
 """Looks at the queue after which a task that left no status is taken to have been killed: a file of another node comes
-late on some file systems."""
+late on some file systems. After as many, one that checkpointed is not going to be requeued by its script."""
 NAME = "scaling-"
 BY_USER = {
     "OUT_OF_MEMORY": "ran out of memory; ask for more by engine.resources.memory_bytes",
@@ -41,6 +41,7 @@ class SlurmTask:
         self.command = (*command, str(order.job_file))
         self._gone_since: int | None = None
         self._ended: Ended | None = None
+        self._cancelled = False
 
     @property
     def where(self) -> str:
@@ -55,6 +56,7 @@ class SlurmTask:
         return self._ended
 
     def cancel(self, *, force: bool) -> None:
+        self._cancelled = True
         slurm_queue.cancel(self.task, force=force)
 
     def _look(self) -> Ended | None:
@@ -66,12 +68,16 @@ class SlurmTask:
                 self._queue.start_now(found)
             return None
         ends = self._statuses()
-        if len(ends) == self._order.resources.hosts:
+        whole = len(ends) == self._order.resources.hosts
+        requeued = not self._cancelled and any(one.status == EXIT_RESUME for one in ends)
+        if whole and not requeued:
             return of_gang(ends)
         if self._gone_since is None:
             self._gone_since = self._queue.looks
         if self._queue.looks - self._gone_since < SETTLE_LOOKS:
             return None
+        if whole:
+            return of_gang(ends)
         if state in BY_USER:
             return Ended(None, BY_USER[state])
         lost = Ended(None, f"was lost: Slurm says {state or 'nothing'} of {self.task}", outside=True)

@@ -11,20 +11,31 @@ set -u
 
 requeue=no
 child=
+early=no # told to end before there was a child
+told=no  # told to end while it ran
 
 # shellcheck disable=SC2317  # called by traps
 forward() {
-    if [ -n "$child" ]; then kill -TERM "$child" 2>/dev/null; fi
+    if [ -z "$child" ]; then
+        early=yes
+    else
+        told=yes
+        kill -TERM "$child" 2>/dev/null
+    fi
 }
 
 run() { # runs its arguments as a child that is told of signals; a trap interrupts wait, so that it is called again
+    local ended status=
     "$@" &
     child=$!
-    wait "$child"
-    status=$?
-    while kill -0 "$child" 2>/dev/null; do
+    if [ "$early" = yes ]; then forward; fi
+    while :; do
+        told=no
         wait "$child"
-        status=$?
+        ended=$?
+        # 127: it was waited for already, and the signal came after that.
+        if [ "$ended" -ne 127 ] || [ -z "$status" ]; then status="$ended"; fi
+        if [ "$told" = no ]; then break; fi
     done
     return "$status"
 }
@@ -61,6 +72,9 @@ fi
 run "${launch[@]}" bash "$script" rank "$job" "$@"
 status=$?
 if [ "$status" -eq 75 ] && [ "$requeue" = yes ]; then
-    scontrol requeue "$SLURM_JOB_ID"
+    for pause in 1 2 4 8 0; do # the controller may be busy, and nobody else may be there to submit the job again
+        scontrol requeue "$SLURM_JOB_ID" && break
+        sleep "$pause"
+    done
 fi
 exit "$status"

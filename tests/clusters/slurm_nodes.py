@@ -138,8 +138,12 @@ class SlurmCluster:
         return answer.stdout.split() == ["idle"] * len(NODES)
 
     def _spawn(self, command: list[str], name: str, user: str | None = None) -> subprocess.Popen[bytes]:
+        # hwloc would bind itself to one core after another to ask it what it is; on some machines it hangs there.
+        environment = os.environ | {"HWLOC_COMPONENTS": "-x86"}
         with (self.folder / f"{name}.out").open("ab") as out:
-            return subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, user=user)
+            return subprocess.Popen(
+                command, env=environment, stdout=out, stderr=out, stdin=subprocess.DEVNULL, user=user
+            )
 
 
 MUNGE = {"socket": "munge.socket", "key-file": "key", "pid-file": "pid", "log-file": "log", "seed-file": "seed"}

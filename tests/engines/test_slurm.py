@@ -3,12 +3,15 @@
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from scaling.config import EngineConfig, Resources, SlurmConfig, Study, StudyError, parse_study
 from scaling.engines import EngineState, Order, SlurmEngine, engine_of, slurm_queue
+from scaling.engines.base import Ended
+from scaling.engines.slurm import SCRIPT, SlurmTask
 from tests.clusters.slurm_nodes import SlurmCluster
 from tests.engines.conftest import Bench, alive, ordered, run_all, until
 
@@ -33,6 +36,42 @@ def test_an_arrays_list_is_read_once_for_all_of_its_tasks(tmp_path: Path, monkey
     assert [task and task.task for task in adopted] == [None, *(f"7_{at}" for at in range(1, 50))]
     assert engine.queued(tmp_path) == paths[1:]
     assert len(read) == 1
+
+
+def test_a_job_that_checkpointed_may_still_be_requeued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its script leaves the status before it asks for that, and for a moment the queue may show neither."""
+    rows = iter(["", "", "7_0|scaling-k|PENDING|BeginTime|\n", *[""] * 4])
+    monkeypatch.setattr(slurm_queue, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(
+        slurm_queue,
+        "_run",
+        lambda words: subprocess.CompletedProcess(words, 0, next(rows) if "squeue" in words else "", ""),
+    )
+    task = SlurmTask(slurm_queue.Queue(), Order("j", tmp_path / "j.json", tmp_path / "j.log"), "7_0", [])
+    (tmp_path / "j.exit-0").write_text("7 75")
+    assert [task.poll() for _ in range(6)] == [None] * 6
+    assert task.poll() == Ended(75)
+
+
+ENDS_AT_ONCE = """
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: os._exit(75))
+open(os.path.dirname(sys.argv[1]) + "/up", "w").close()
+time.sleep(60)
+"""
+
+
+def test_a_job_that_ends_while_its_script_passes_a_signal_on_keeps_its_status(tmp_path: Path) -> None:
+    slow = {
+        "BASH_FUNC_kill%%": '() { builtin kill "$@"; local found=$?; sleep 0.5; return $found; }',
+        "SLURM_JOB_ID": "7",
+    }
+    words = ["bash", str(SCRIPT), "rank", str(tmp_path / "j.json"), sys.executable, "-c", ENDS_AT_ONCE]
+    process = subprocess.Popen(words, env=os.environ | slow)
+    until((tmp_path / "up").exists)
+    process.terminate()
+    assert process.wait(timeout=20) == 75
+    assert (tmp_path / "j.exit-0").read_text() == "7 75\n"
 
 
 def test_the_words_of_sbatch(tmp_path: Path) -> None:

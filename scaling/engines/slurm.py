@@ -16,7 +16,7 @@ from scaling.config import Resources, SlurmConfig, StudyError
 from scaling.engines import slurm_queue
 from scaling.engines.base import EXIT_RESUME, Ended, Order
 from scaling.engines.causes import of_gang, of_shell
-from scaling.engines.slurm_queue import ALIVE, Queue, as_options
+from scaling.engines.slurm_queue import ALIVE, Queue, Task, as_options
 from scaling.records import replace
 
 JOB_COMMAND = (sys.executable, "-m", "scaling", "job")
@@ -24,6 +24,9 @@ SCRIPT = Path(__file__).with_name("slurm_job.sh")
 SETTLE_LOOKS = 3
 """Looks at the queue after which a task that left no status is taken to have been killed: a file of another node comes
 late on some file systems. After as many, one that checkpointed is not going to be requeued by its script."""
+REQUEUE_LOOKS = 5
+"""Looks at the queue between the end of a job and its next start: a node refuses a job that it ended within the same
+second, by its own clock and the controller's ("credential revoked"), and the job fails."""
 NAME = "scaling-"
 BY_USER = {
     "OUT_OF_MEMORY": "ran out of memory; ask for more by engine.resources.memory_bytes",
@@ -42,6 +45,8 @@ class SlurmTask:
         self._gone_since: int | None = None
         self._ended: Ended | None = None
         self._cancelled = False
+        self._requeued_at: int | None = None
+        self._asked_at: int | None = None
 
     @property
     def where(self) -> str:
@@ -65,7 +70,9 @@ class SlurmTask:
         if found is not None and state in ALIVE:
             self._gone_since = None
             if state == "PENDING" and found.reason == "BeginTime":
-                self._queue.start_now(found)
+                self._start_soon(found)
+            else:
+                self._requeued_at = None
             return None
         ends = self._statuses()
         whole = len(ends) == self._order.resources.hosts
@@ -82,6 +89,15 @@ class SlurmTask:
             return Ended(None, BY_USER[state])
         lost = Ended(None, f"was lost: Slurm says {state or 'nothing'} of {self.task}", outside=True)
         return of_gang([*ends, lost])
+
+    def _start_soon(self, task: Task) -> None:
+        """Spare a requeued task most of the two minutes that Slurm lets it wait; asked once a look."""
+        looks = self._queue.looks
+        if self._requeued_at is None:
+            self._requeued_at = looks
+        if looks - self._requeued_at >= REQUEUE_LOOKS and self._asked_at != looks:
+            self._asked_at = looks
+            self._queue.start_now(task)
 
     def _statuses(self) -> list[Ended]:
         """What each process of this task left, as far as it did."""

@@ -52,7 +52,7 @@ class Queue:
         return self._tasks
 
     def start_now(self, task: Task) -> None:
-        """Spare a requeued task the two minutes that Slurm lets it wait."""
+        """Have a requeued task wait no longer."""
         _run(["scontrol", "update", f"jobid={task.id}", "StartTime=now"])
 
 

@@ -171,6 +171,7 @@ def test_before_its_time_limit_a_job_checkpoints_and_is_requeued(bench: Bench, e
     until(lambda: bench.events("start"))
     slurm_queue._run(["scancel", "--signal=USR1", "--batch", task.task])
     until(lambda: task.poll() or len(bench.events("start")) == 2)
+
     assert task.poll() is None
     assert [path.name for path in engine.queued(bench.directory.jobs)] == ["long.json"]
     task.cancel(force=True)

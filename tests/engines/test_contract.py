@@ -170,7 +170,7 @@ def test_ticks_tell_what_waits_runs_and_ended(bench, engine_of):
     assert 0 <= first.seconds < 5
 
 
-@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+@pytest.mark.parametrize("error", [RuntimeError, pytest.param(KeyboardInterrupt, marks=pytest.mark.full)])
 def test_whatever_ends_the_sweep_ends_its_jobs_or_leaves_them_to_the_next(bench, engine_of, is_alive, error):
     def stop(state):
         if len(bench.events("start")) == 2:

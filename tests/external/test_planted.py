@@ -105,6 +105,7 @@ def test_what_the_trainer_did_not_say_is_empty_and_all_verbs_bear_it(planted: Pa
     assert "there is no program to compile ahead" in (planted / "said.txt").read_text().replace("\n", " ")
 
 
+@pytest.mark.full
 def test_a_killed_sweep_goes_on_to_the_same_rows(planted: Path, text: Path, tmp_path: Path) -> None:
     out, path = tmp_path / "run", study(text, tmp_path)
     process = subprocess.Popen(

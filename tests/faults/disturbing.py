@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import random
 import signal
@@ -20,6 +21,9 @@ from scaling.records import Job, RunDirectory, TrajectoryDirectory, pretty_json,
 
 SWEEPER = Path(__file__).with_name("sweeper.py")
 LOOK_SECONDS = 0.001
+"""Between two looks for a moment."""
+NOTE_SECONDS = 0.5
+"""Between two looks at all that is committed, at most."""
 DEADLINE = 900.0
 
 Seen = dict[str, object]
@@ -77,6 +81,7 @@ class Sweep:
         self._known: dict[int, Job | None] = {}
         self.process = self.start()
         self.committed: dict[Path, str] = {}
+        self._noted = -math.inf
 
     def start(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, str(SWEEPER), str(self.directory.root), str(self._listed), str(self._processes)]
@@ -102,7 +107,8 @@ class Sweep:
         while True:
             if self.process.poll() is not None:
                 return False
-            self._note_commits()
+            if time.monotonic() > self._noted + NOTE_SECONDS:
+                self._note_commits()
             due = time.monotonic() > deadline
             chosen = self._pid(victim, moment, before, due, rank)
             if chosen is not None:
@@ -168,6 +174,7 @@ class Sweep:
 
     def _note_commits(self) -> None:
         """Every committed file, whole and never changed again."""
+        self._noted = time.monotonic()
         for path in self.directory.trajectories.glob("*/horizon-*.json"):
             content = path.read_bytes()
             digest = hashlib.sha256(content).hexdigest()

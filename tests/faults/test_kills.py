@@ -95,6 +95,7 @@ def test_killed_sweeps_end_as_if_left_in_peace(jobs_in: Jobs, tmp_path: Path, co
     assert sweep.killed >= kills
 
 
+@pytest.mark.full
 def test_two_sweepers_share_one_plan(jobs_in: Jobs, tmp_path: Path) -> None:
     """Each trajectory is trained by one of them alone, and both end well."""
     jobs = jobs_in(tmp_path, 4)

@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from scaling.data import Tokens
 from scaling.engines import EXIT_ELSEWHERE
 from scaling.records import Job, RunDirectory, pretty_json
@@ -49,6 +51,7 @@ def until_it_trains(job: Job) -> None:
         time.sleep(0.005)
 
 
+@pytest.mark.full
 def test_a_job_that_stood_still_leaves_its_trajectory_to_who_took_over(
     tokens: Tokens, tokens_dir: Path, compilation_cache: Path, tmp_path: Path
 ) -> None:

@@ -52,6 +52,7 @@ def test_pair_scores_are_products_of_every_query_with_its_heads_keys() -> None:
     np.testing.assert_allclose(pair_scores(q, k), expected, atol=1e-5)
 
 
+@pytest.mark.full
 def test_splash_interpreted_is_the_definition_and_has_the_gradient_of_blocks() -> None:
     given = drawn(256, heads=2, kv_heads=1, size=64)
     given = given[0] / 8, given[1], given[2]

@@ -81,6 +81,7 @@ def test_bowls_are_reduced_to_the_best_of_each_cell(
     assert by_hand["details"]["best_over"]["runs"] == 24
 
 
+@pytest.mark.full
 def test_a_sweep_of_one_size_ends_with_its_runs(tiny: Tiny, scaling: Scaling, tmp_path: Path) -> None:
     rates = [2.5e-3, 1e-2, 4e-2]
     grid = {"design": "grid", "factors": {"width": [8], "tokens_per_param": [1], "training.learning_rate": rates}}

@@ -119,10 +119,10 @@ def test_what_does_not_carry_the_errors_of_tuning_says_so(tuned: Run, terminal: 
     assert "profiles know nothing of the errors of tuning" in said.err
 
 
-def test_a_second_run_trains_nothing(tuned: Run) -> None:
+def test_a_second_run_trains_nothing(tuned: Run, terminal: Terminal) -> None:
     study, out, _ = tuned
     before = horizons(out)
-    assert "horizons, " not in ran(study, out).partition("run directory")[2]
+    assert "horizons, " not in terminal.done("run", study, "--out", out).partition("run directory")[2]
     assert horizons(out) == before
 
 

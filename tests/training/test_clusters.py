@@ -92,7 +92,7 @@ def start(path: Path, told: dict[str, str]) -> subprocess.Popen[str]:
 @pytest.mark.parametrize(
     "told",
     [
-        pytest.param(slurm, id="Slurm"),
+        pytest.param(slurm, id="Slurm", marks=pytest.mark.full),
         pytest.param(open_mpi, id="Open MPI", marks=pytest.mark.full),
         pytest.param(gke_slice, id="GKE, one slice", marks=pytest.mark.full),
         pytest.param(gke_slices, id="GKE, two slices", marks=pytest.mark.full),

@@ -41,6 +41,7 @@ def alike(one: dict[str, list[Observation]], two: dict[str, list[Observation]]) 
         assert [row.horizon for row in rows] == [row.horizon for row in two[name]]
 
 
+@pytest.mark.full
 def test_each_finds_in_company_what_it_finds_alone(
     job_of: MakeJob, mixed: tuple[Trajectory, ...], tmp_path: Path
 ) -> None:

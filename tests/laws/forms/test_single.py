@@ -33,7 +33,17 @@ EXAMPLES = [
 ]
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: f"{example.form}-{len(example.truth)}")
+@pytest.mark.parametrize(
+    "example",
+    [
+        pytest.param(
+            one,
+            id=f"{one.form}-{len(one.truth)}",
+            marks=[pytest.mark.full] if one.form == "bnsl" and "breaks" in one.options else [],
+        )
+        for one in EXAMPLES
+    ],
+)
 def test_contract(example: Example) -> None:
     check_contract(example)
 

@@ -212,7 +212,7 @@ def test_a_cluster_that_stays_away_is_said(bench, engine, cluster, monkeypatch):
             (cluster.store / "down").touch()
 
     with pytest.raises(StudyError, match=r"has not answered for .* i/o timeout.*its jobs go on"):
-        run_all(engine(), [bench.job("a", seconds=0.2)], bench.directory, look, tick_seconds=0.02)
+        run_all(engine(), [bench.job("a", seconds=3)], bench.directory, look, tick_seconds=0.02)
 
 
 def test_a_cluster_that_cannot_be_reached_at_all_is_said(bench, engine, cluster):

@@ -123,8 +123,7 @@ def _bring_back(cluster: RayCluster, killed: list[int]) -> None:
 
 
 def test_no_cluster_at_that_address(tmp_path: object) -> None:
-    import ray
-
+    ray = pytest.importorskip("ray", reason="ray is an extra")
     ray.shutdown()
     with pytest.raises(StudyError, match=r"engine.ray.address is 127.0.0.1:1, where no cluster answers"):
         RayEngine(RayConfig(address="127.0.0.1:1"), None, Resources()).refuse(Resources())

@@ -46,7 +46,6 @@ class SlurmTask:
         self._ended: Ended | None = None
         self._cancelled = False
         self._requeued_at: int | None = None
-        self._asked_at: int | None = None
 
     @property
     def where(self) -> str:
@@ -91,12 +90,12 @@ class SlurmTask:
         return of_gang([*ends, lost])
 
     def _start_soon(self, task: Task) -> None:
-        """Spare a requeued task most of the two minutes that Slurm lets it wait; asked once a look."""
+        """Spare a requeued task most of the two minutes that Slurm lets it wait."""
         looks = self._queue.looks
         if self._requeued_at is None:
             self._requeued_at = looks
-        if looks - self._requeued_at >= REQUEUE_LOOKS and self._asked_at != looks:
-            self._asked_at = looks
+        elif looks - self._requeued_at >= REQUEUE_LOOKS:
+            self._requeued_at = looks  # should it go on waiting, it is asked again after as many
             self._queue.start_now(task)
 
     def _statuses(self) -> list[Ended]:

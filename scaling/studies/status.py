@@ -68,20 +68,17 @@ class RunStatus:
         return sum(one.total_flops for one in self.trajectories)
 
 
+@no_collection()
 def read(root: Path) -> RunStatus:
     """The status of the run directory `root`.
 
     Raises:
       StudyError: `root` is not a run directory.
     """
-    with no_collection():
-        return _read(RunDirectory(root))
-
-
-def _read(directory: RunDirectory) -> RunStatus:
+    directory = RunDirectory(root)
     if not directory.study.is_file():
         raise StudyError(
-            f"{directory.root} is not a run directory: it has no study.yaml; give the folder that `scaling run` wrote"
+            f"{root} is not a run directory: it has no study.yaml; give the folder that `scaling run` wrote"
         )
     study = load_study(directory.study)
     planned = staged.planned(study, load_record(directory.data), counter(study, directory), directory)

@@ -11,7 +11,7 @@ import pytest
 from scaling.config import EngineConfig, Resources, SlurmConfig, Study, StudyError, parse_study
 from scaling.engines import EngineState, Order, SlurmEngine, engine_of, slurm_queue
 from scaling.engines.base import Ended
-from scaling.engines.slurm import SCRIPT, SlurmTask
+from scaling.engines.slurm import REQUEUE_LOOKS, SCRIPT, SlurmTask
 from tests.clusters.slurm_nodes import SlurmCluster
 from tests.engines.conftest import Bench, alive, ordered, run_all, until
 
@@ -51,6 +51,23 @@ def test_a_job_that_checkpointed_may_still_be_requeued(tmp_path: Path, monkeypat
     (tmp_path / "j.exit-0").write_text("7 75")
     assert [task.poll() for _ in range(6)] == [None] * 6
     assert task.poll() == Ended(75)
+
+
+def test_a_requeued_job_is_started_some_looks_after_it_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once, its node would refuse it."""
+    asked: list[int] = []
+
+    def run(words: list[str]) -> subprocess.CompletedProcess[str]:
+        if "StartTime=now" in words:
+            asked.append(queue.looks)
+        return subprocess.CompletedProcess(words, 0, "7_0|scaling-k|PENDING|BeginTime|\n", "")
+
+    monkeypatch.setattr(slurm_queue, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(slurm_queue, "_run", run)
+    queue = slurm_queue.Queue()
+    task = SlurmTask(queue, Order("j", tmp_path / "j.json", tmp_path / "j.log"), "7_0", [])
+    assert [task.poll() for _ in range(REQUEUE_LOOKS + 3)] == [None] * (REQUEUE_LOOKS + 3)
+    assert asked == [1 + REQUEUE_LOOKS]
 
 
 ENDS_AT_ONCE = """
@@ -171,7 +188,6 @@ def test_before_its_time_limit_a_job_checkpoints_and_is_requeued(bench: Bench, e
     until(lambda: bench.events("start"))
     slurm_queue._run(["scancel", "--signal=USR1", "--batch", task.task])
     until(lambda: task.poll() or len(bench.events("start")) == 2)
-
     assert task.poll() is None
     assert [path.name for path in engine.queued(bench.directory.jobs)] == ["long.json"]
     task.cancel(force=True)
